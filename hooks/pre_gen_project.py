@@ -9,6 +9,7 @@ import json
 import keyword
 import re
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -43,93 +44,34 @@ IMAGE_NAME = 255  # github.com/distribution/reference: NameTotalLengthMax, host 
 LONGEST_IMAGE = "/s2i-builder"
 BUCKET_BANS = "a bucket's name does not start with goog and does not contain google or g00gle"
 
-# What a repository installs, working or serving environment: the distribution and the names it is imported by. A package
-# of the same name would hide it; a repository of the same name would claim to be it. A test holds this against the lists.
-DEPENDENCIES = {
-    "aiofiles": "aiofiles",
-    "aiohttp": "aiohttp",
-    "attrs": "attr attrs",
-    "blinker": "blinker",
-    "certifi": "certifi",
-    "click": "click",
-    "clipped": "clipped",
-    "cloudpickle": "cloudpickle",
-    "django": "django",
-    "djangorestframework": "rest_framework",
-    "filelock": "filelock",
-    "flask": "flask",
-    "flask-cors": "flask_cors",
-    "flatbuffers": "flatbuffers",
-    "fsspec": "fsspec",
-    "grpcio": "grpc",
-    "grpcio-reflection": "grpc_reflection",
-    "gunicorn": "gunicorn",
-    "haupt": "haupt",
-    "hypertune": "hypertune",
-    "idna": "idna",
-    "importlib-resources": "importlib_resources",
-    "itsdangerous": "itsdangerous",
-    "jinja2": "jinja2",
-    "joblib": "joblib",
-    "jsonschema": "jsonschema",
-    "jsonschema-specifications": "jsonschema_specifications",
-    "kubernetes": "kubernetes",
-    "kubernetes-asyncio": "kubernetes_asyncio",
-    "markdown-it-py": "markdown_it",
-    "markupsafe": "markupsafe",
-    "matplotlib": "matplotlib mpl_toolkits pylab",
-    "ml-dtypes": "ml_dtypes",
-    "mlxtend": "mlxtend",
-    "networkx": "networkx",
-    "numpy": "numpy",
-    "onnx": "onnx",
-    "onnx-ir": "onnx_ir",
-    "onnxruntime": "onnxruntime",
-    "onnxscript": "onnxscript",
-    "orjson": "orjson",
-    "packaging": "packaging",
-    "pandas": "pandas",
-    "pillow": "PIL",
-    "pip": "pip",
-    "pluggy": "pluggy",
-    "polyaxon": "polyaxon polyaxon_sdk",
-    "prometheus-client": "prometheus_client",
-    "protobuf": "google",
-    "psutil": "psutil",
-    "pydantic": "pydantic",
-    "pydantic-core": "pydantic_core",
-    "pytest": "pytest py",
-    "python-dateutil": "dateutil",
-    "pytz": "pytz",
-    "pyyaml": "yaml",
-    "referencing": "referencing",
-    "requests": "requests",
-    "rich": "rich",
-    "rpds-py": "rpds",
-    "ruff": "ruff",
-    "safetensors": "safetensors",
-    "scikit-learn": "sklearn",
-    "scipy": "scipy",
-    "seldon-core": "seldon_core",
-    "sentry-sdk": "sentry_sdk",
-    "setuptools": "setuptools pkg_resources",
-    "six": "six",
-    "sympy": "sympy",
-    "torch": "torch torchgen functorch",
-    "torchvision": "torchvision",
-    "tqdm": "tqdm",
-    "traceml": "traceml",
-    "triton": "triton",
-    "typer": "typer",
-    "typing-extensions": "typing_extensions",
-    "urllib3": "urllib3",
-    "uvicorn": "uvicorn",
-    "vents": "vents",
-    "werkzeug": "werkzeug",
-    "wheel": "wheel",
-    "yarl": "yarl",
-}
-IMPORTED = frozenset(name.lower() for names in DEPENDENCIES.values() for name in names.split())
+# What a repository installs, working and serving environment: each distribution, and after = the names it is imported by
+# where they differ. A package of such a name would hide the library, and pip cannot install a repository that has the
+# name of something it depends on. A test holds this against the rendered lists and, where it finds them, environments.
+_INSTALLED = """
+    aiofiles aiohappyeyeballs aiohttp aiosignal annotated-types anyio asgiref attrs=attr,attrs beautifulsoup4=bs4
+    bleach blinker certifi charset-normalizer click clipped cloudpickle contourpy cuda-bindings=cuda
+    cuda-pathfinder=cuda cuda-toolkit=cuda cycler defusedxml django django-cors-headers=corsheaders
+    djangorestframework=rest_framework durationpy fastjsonschema filelock flask flask-cors flatbuffers
+    fonttools=fontTools frozenlist fsspec grpcio-reflection=grpc_reflection grpcio=grpc gunicorn h11 haupt httptools
+    hypertune idna iniconfig itsdangerous jinja2 joblib jsonschema jsonschema-specifications jupyter-client
+    jupyter-core=jupyter,jupyter_core jupyterlab-pygments kiwisolver kubernetes kubernetes-asyncio
+    markdown-it-py=markdown_it markupsafe matplotlib=matplotlib,mpl_toolkits,pylab mdurl mistune ml-dtypes mlxtend
+    mpmath multidict narwhals nbclient nbconvert nbformat networkx numpy nvidia-cublas=nvidia
+    nvidia-cuda-cupti=nvidia nvidia-cuda-nvrtc=nvidia nvidia-cuda-runtime=nvidia nvidia-cudnn-cu13=nvidia
+    nvidia-cufft=nvidia nvidia-cufile=nvidia nvidia-curand=nvidia nvidia-cusolver=nvidia nvidia-cusparse=nvidia
+    nvidia-cusparselt-cu13=nvidia nvidia-nccl-cu13=nvidia nvidia-nvjitlink=nvidia nvidia-nvshmem-cu13=nvidia
+    nvidia-nvtx=nvidia oauthlib onnx onnx-ir onnxruntime onnxscript orjson packaging pandas pandocfilters
+    parsimonious pillow=PIL pip platformdirs pluggy polyaxon=polyaxon,polyaxon_sdk prometheus-client propcache
+    protobuf=google psutil pyarrow pydantic pydantic-core pygments pyparsing pytest=py,pytest
+    python-dateutil=dateutil python-dotenv=dotenv pytz pyyaml=yaml pyzmq=zmq referencing regex requests
+    requests-oauthlib requests-toolbelt rich rpds-py=rpds ruff safetensors scikit-learn=sklearn scipy seldon-core
+    sentry-sdk setuptools=pkg_resources,setuptools six soupsieve sqlparse sympy=isympy,sympy threadpoolctl tinycss2
+    torch=functorch,torch,torchgen torchvision tornado tqdm traceml traitlets triton typer typing-extensions
+    typing-inspection tzdata urllib3 uvicorn uvloop vents watchfiles webencodings websocket-client=websocket
+    websockets werkzeug wheel whitenoise yarl
+"""
+DEPENDENCIES = dict(entry.split("=") if "=" in entry else (entry, entry.replace("-", "_")) for entry in _INSTALLED.split())
+IMPORTED = frozenset(name.lower() for names in DEPENDENCIES.values() for name in names.split(","))
 # Python 3.11, which a repository runs on, has modules that later Pythons, which may run this hook, have dropped.
 GONE_SINCE_3_11 = """aifc asynchat asyncore audioop cgi cgitb chunk crypt distutils imghdr imp lib2to3 mailcap msilib nis
     nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu xdrlib""".split()
@@ -454,7 +396,7 @@ def report(found: list[Problem]) -> str:
     lines = [f"{count} cannot work; nothing was made."]
     for problem in found:
         lines += ["", f"  {problem.question}: {shown(problem.answer)}", f"    wrong: it {', and '.join(problem.faults)}"]
-        lines.append(f"    rule:  {problem.rule}")
+        lines += textwrap.wrap(problem.rule, width=100, initial_indent="    rule:  ", subsequent_indent=" " * 11)
         if problem.remedy is not None:
             lines.append(f"    try:   {problem.remedy}")
     return "\n".join(lines) + "\n"
