@@ -268,7 +268,7 @@ def repo_name(answer: str) -> Problem:
 
 def src_package_name(answer: str) -> Problem:
     remedy = hyphenated(answer, 40).replace("-", "_")
-    if package_faults(remedy):
+    if remedy and package_faults(remedy):
         remedy += "_model"
     rule = (
         f"a Python name of lower-case letters (a to z), digits and underscores, at most {KUBERNETES_NAME} characters; not a"

@@ -7,6 +7,7 @@ cookiecutter; what goes wrong before any hook runs (a choice that is none, a fol
 """
 
 import difflib
+import errno
 import importlib.util
 import json
 import logging
@@ -92,10 +93,14 @@ def run(options: dict) -> None:
         raise Refused(exists_already(error, options["output_dir"])) from error
     except TemplateError as error:
         raise Refused(
-            f"An answer on the command line is not a Jinja template: {error}. cookiecutter renders answers that are given"
+            f"An answer on the command line is not a Jinja template: {str(error).rstrip('.')}. cookiecutter renders answers that are given"
             " there; type this one at its prompt (leave --no-input out), where braces stay as they are.\n"
         ) from error
-    except (exceptions.CookiecutterException, ValueError, OSError) as error:
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise Refused("repo_name is too long for a folder; nothing was made. At most 40 characters.\n") from error
+        raise Refused(f"Nothing was made: {error}.\n") from error
+    except (exceptions.CookiecutterException, ValueError) as error:
         raise Refused(f"Nothing was made: {error}.\n") from error
 
 
