@@ -1,9 +1,12 @@
 """Free text comes back exactly, and stays text, from every format that carries it."""
 
-import html
 import json
+import shutil
+import subprocess
+import tempfile
 import tomllib
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cmarkgfm
 import markdown
@@ -11,7 +14,6 @@ import pytest
 import yaml
 from conftest import TEMPLATE, expression, questions, typed
 from cookiecutter.main import cookiecutter
-from dockerfile_parse import DockerfileParser
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -73,7 +75,7 @@ def free_text(test):
     """Run a test of one text on the hand-picked texts and on those that hypothesis finds."""
     for text in HOSTILE:
         test = example(text)(test)
-    return settings(max_examples=150, deadline=None, database=None)(given(FREE_TEXT)(test))
+    return settings(max_examples=400, deadline=None, database=None)(given(FREE_TEXT)(test))
 
 
 class Text(HTMLParser):
@@ -95,6 +97,11 @@ class Text(HTMLParser):
 def github(text):
     """GitHub's own parser with its extensions: tables, autolinks, strikethrough, task lists."""
     return cmarkgfm.github_flavored_markdown_to_html(text)
+
+
+def without_addresses(tags):
+    """GitHub makes a link of an e-mail address, whatever is escaped; it reads as it was written."""
+    return [tag for tag in tags if tag != "a"]
 
 
 def commonmark(text):
@@ -127,7 +134,7 @@ def test_markdown_shows_exactly_the_text(parse, place):
         if place.startswith("before"):
             shown = shown.removeprefix("before").removesuffix("after").strip("\n")
         assert shown == text
-        assert page.tags == expected_tags
+        assert without_addresses(page.tags) == expected_tags
 
     show()
 
@@ -140,7 +147,7 @@ def test_markdown_shows_exactly_the_text_in_a_cell_of_a_table(parse):
     def show(text):
         table = f"| a | b |\n|---|---|\n| {render(description=text)} | end |\n"
         page = Text(parse(table))
-        assert page.tags.count("td") == 2 and page.tags[-2:] == ["td", "td"]
+        assert without_addresses(page.tags)[-2:] == ["td", "td"] and page.tags.count("td") == 2
         assert page.text.replace("\n", "") == f"ab{text}end"
 
     show()
@@ -159,18 +166,34 @@ def test_a_quoted_text_is_the_same_in_toml_yaml_and_json():
     parse()
 
 
-def test_a_label_of_an_image_has_exactly_the_text(tmp_path):
-    """The same characters are special for BuildKit and for buildah, which was asked too: see the closing note."""
+@pytest.mark.skipif(not shutil.which("buildah"), reason="buildah is not installed: no one to read a Dockerfile")
+def test_a_label_of_an_image_has_exactly_the_text():
     render = expression("__description_docker")
 
-    @free_text
-    def parse(text):
-        dockerfile = DockerfileParser(fileobj=open(tmp_path / "Dockerfile", "w+b"))  # noqa: SIM115 - the parser's own
-        with dockerfile.fileobj:
-            dockerfile.content = f'FROM scratch\nARG HOME=expanded\nLABEL title={render(description=text)} other="x"\n'
-            assert dockerfile.labels == {"title": text, "other": "x"}
+    @settings(max_examples=4, deadline=None, database=None)
+    @given(st.lists(FREE_TEXT, min_size=100, max_size=200))
+    @example(HOSTILE)
+    def build(texts):
+        labels = "".join(f'LABEL t{i}={render(description=text)} u{i}="x"\n' for i, text in enumerate(texts))
+        assert labels_of(f"FROM scratch\nENV x=expanded HOME=expanded\n{labels}") == {
+            f"{name}{i}": text if name == "t" else "x" for i, text in enumerate(texts) for name in "tu"
+        }
 
-    parse()
+    build()
+
+
+def labels_of(dockerfile):
+    """The labels of the image that buildah builds."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "Dockerfile").write_text(dockerfile, encoding="utf-8")
+        buildah = ["buildah", f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=vfs"]
+
+        def run(*command):
+            return subprocess.run([*buildah, *command], capture_output=True, text=True, check=True, timeout=60).stdout
+
+        image = run("bud", "--quiet", folder).strip().splitlines()[-1]
+        labels = json.loads(run("inspect", "--type", "image", image))["OCIv1"]["config"]["Labels"]
+        return {name: text for name, text in labels.items() if not name.startswith("io.buildah.")}
 
 
 # --- repositories -------------------------------------------------------------------------------------------------------
@@ -180,7 +203,7 @@ def carried(repository):
     """The free texts, parsed back from the files of a repository."""
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     record = json.loads((repository / ".template-answers.json").read_text(encoding="utf-8"))["answers"]
-    readme = html.unescape(Text(github((repository / "README.md").read_text(encoding="utf-8"))).text)
+    readme = Text(github((repository / "README.md").read_text(encoding="utf-8"))).text
     return project, record, readme
 
 
@@ -205,6 +228,5 @@ def test_a_replay_renders_the_same_as_the_answers_it_holds(make_repository, sett
 
 
 def contents(repository):
-    from pathlib import Path
-
+    """Every file of a folder, byte for byte."""
     return {path.relative_to(repository): path.read_bytes() for path in Path(repository).rglob("*") if path.is_file()}
