@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 
-CONTEXT = r'''{{ cookiecutter | tojson }}'''
+CONTEXT = r'''{{ cookiecutter | tojson }}'''  # fmt: skip
 
 
 def next_commands(folder: str) -> list[str]:

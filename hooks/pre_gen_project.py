@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-CONTEXT = r'''{{ cookiecutter | tojson }}'''
+CONTEXT = r'''{{ cookiecutter | tojson }}'''  # fmt: skip
 
 QUESTIONS = (
     "project_name",
@@ -44,9 +44,9 @@ IMAGE_NAME = 255  # github.com/distribution/reference: NameTotalLengthMax, host 
 LONGEST_IMAGE = "/s2i-builder"
 BUCKET_BANS = "a bucket's name does not start with goog and does not contain google or g00gle"
 
-# What a repository installs, working and serving environment: each distribution, and after = the names it is imported by
-# where they differ. A package of such a name would hide the library, and pip cannot install a repository that has the
-# name of something it depends on. A test holds this against the rendered lists and, where it finds them, environments.
+# What a repository installs in its working and its serving environment: each distribution, and after = the names it is
+# imported by where they differ. A package of such a name would hide the library, and pip cannot install a repository
+# that has the name of something it depends on. Tests hold this against the rendered lists and real environments.
 _INSTALLED = """
     aiofiles aiohappyeyeballs aiohttp aiosignal annotated-types anyio asgiref attrs=attr,attrs beautifulsoup4=bs4
     bleach blinker certifi charset-normalizer click clipped cloudpickle contourpy cuda-bindings=cuda
@@ -70,14 +70,18 @@ _INSTALLED = """
     typing-inspection tzdata urllib3 uvicorn uvloop vents watchfiles webencodings websocket-client=websocket
     websockets werkzeug wheel whitenoise yarl
 """
-DEPENDENCIES = dict(entry.split("=") if "=" in entry else (entry, entry.replace("-", "_")) for entry in _INSTALLED.split())
+DEPENDENCIES = dict(
+    entry.split("=") if "=" in entry else (entry, entry.replace("-", "_")) for entry in _INSTALLED.split()
+)
 IMPORTED = frozenset(name.lower() for names in DEPENDENCIES.values() for name in names.split(","))
 # Python 3.11, which a repository runs on, has modules that later Pythons, which may run this hook, have dropped.
-GONE_SINCE_3_11 = """aifc asynchat asyncore audioop cgi cgitb chunk crypt distutils imghdr imp lib2to3 mailcap msilib nis
-    nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu xdrlib""".split()
-STANDARD_LIBRARY = frozenset(sys.stdlib_module_names) | frozenset(GONE_SINCE_3_11)
+_GONE_SINCE_3_11 = """
+    aifc asynchat asyncore audioop cgi cgitb chunk crypt distutils imghdr imp lib2to3 mailcap msilib nis nntplib
+    ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu xdrlib
+"""
+STANDARD_LIBRARY = frozenset(sys.stdlib_module_names) | frozenset(_GONE_SINCE_3_11.split())
 # Folders that are no code (the first five are kept out of git), and a module that pytest imports by this name.
-TAKEN = frozenset("build dist data outputs venv src tests conftest".split())
+TAKEN = frozenset(("build", "dist", "data", "outputs", "venv", "src", "tests", "conftest"))
 
 
 class Problem(NamedTuple):
@@ -106,7 +110,7 @@ def shown(answer: object, longest: int = 60) -> str:
         text = json.dumps(answer)
         return text if len(text) <= longest else text[:longest] + "..."
     text = '"' + "".join(map(visible, answer[:longest])) + '"'
-    return text if len(answer) <= longest else f"{text[:-1]}...\" ({len(answer):,} characters)"
+    return text if len(answer) <= longest else f'{text[:-1]}..." ({len(answer):,} characters)'
 
 
 def strangers(text: str, allowed: frozenset[str]) -> list[str]:
@@ -141,7 +145,7 @@ def component(text: str) -> str:
     return re.sub(r"[._-]+", lambda run: run[0] if run[0] in (".", "_", "__") or set(run[0]) == {"-"} else "-", runs)
 
 
-# --- the rules: each gives the faults of one answer, none when it can work -----------------------------------------------
+# --- the rules: each gives the faults of one answer, none when it can work --------------------------------------------
 
 
 def is_control(character: str) -> bool:
@@ -239,7 +243,7 @@ def zone_faults(text: str, prefixes: frozenset[str]) -> list[str]:
     # Two digits: europe-west10-a and europe-west12-c are zones of Google's.
     if not faults and not re.fullmatch(r"[a-z]+(?:-[a-z]+)*[0-9]{1,2}-[a-f]", text):
         faults.append("is not written like a zone")
-    if text.split("-")[0] not in prefixes:
+    if text.partition("-")[0] not in prefixes:
         faults.append("does not start with a part of the world that has a registry")
     return faults
 
@@ -260,8 +264,8 @@ def repo_name(answer: str) -> Problem:
     if remedy in DEPENDENCIES:
         remedy += "-model"
     rule = (
-        "lower-case words of letters and digits, joined by single hyphens, starting with a letter; at most 40 characters"
-        " (it becomes names in Kubernetes); not the name of a dependency"
+        "lower-case words of letters and digits, joined by single hyphens, starting with a letter; at most 40"
+        " characters (it becomes names in Kubernetes); not the name of a dependency"
     )
     return Problem("repo_name", answer, repo_name_faults(answer), rule, None if repo_name_faults(remedy) else remedy)
 
@@ -271,8 +275,8 @@ def src_package_name(answer: str) -> Problem:
     if remedy and package_faults(remedy):
         remedy += "_model"
     rule = (
-        f"a Python name of lower-case letters (a to z), digits and underscores, at most {KUBERNETES_NAME} characters; not a"
-        " keyword, a module of the standard library, a dependency or a folder of the repository"
+        f"a Python name of lower-case letters (a to z), digits and underscores, at most {KUBERNETES_NAME} characters;"
+        " not a keyword, a module of the standard library, a dependency or a folder of the repository"
     )
     return Problem("src_package_name", answer, package_faults(answer), rule, None if package_faults(remedy) else remedy)
 
@@ -292,8 +296,9 @@ def gcp_project_id(answer: str) -> Problem:
     domain, colon, name = answer[:300].lower().rpartition(":")
     remedy = domain.strip() + colon + re.sub(r"[^a-z0-9-]", "-", plain(name)).lstrip("-0123456789").rstrip("-")
     rule = (
-        "6 to 30 lower-case letters, digits and hyphens; starts with a letter, does not end with a hyphen, does not contain"
-        " google, null, undefined or ssl; an old id may have a domain and a colon before it (example.com:my-project)"
+        "6 to 30 lower-case letters, digits and hyphens; starts with a letter, does not end with a hyphen, does not"
+        " contain google, null, undefined or ssl; an old id may have a domain and a colon before it"
+        " (example.com:my-project)"
     )
     problem = Problem("gcp_project_id", answer, project_id_faults(answer), rule)
     return problem if project_id_faults(remedy) else problem._replace(remedy=remedy)
@@ -311,8 +316,8 @@ def gke_zone(answer: str, hosts: dict[str, str]) -> Problem:
     if zone_faults(remedy, prefixes):
         remedy += "-b"  # a region was given, and every region has a zone b
     rule = (
-        "a zone such as asia-southeast1-c: a region and a letter from a to f (gcloud compute zones list); it starts with "
-        + ", ".join(sorted(hosts))
+        "a zone such as asia-southeast1-c: a region and a letter from a to f (gcloud compute zones list); it starts"
+        " with " + ", ".join(sorted(hosts))
     )
     faults = zone_faults(answer, prefixes)
     return Problem("gke_zone", answer, faults, rule, None if zone_faults(remedy, prefixes) else remedy)
@@ -349,11 +354,11 @@ def check(question: str, context: dict) -> Problem:
     return rules[question]()
 
 
-# --- answers that can work alone and not together ------------------------------------------------------------------------
+# --- answers that can work alone and not together ---------------------------------------------------------------------
 
 
 def together(context: dict) -> Iterator[Problem]:
-    """Limits on the names that are made from several answers. They are read, not made here: cookiecutter.json makes them.
+    """Limits on names that are made from several answers. cookiecutter.json makes them; here they are only read.
 
     Seldon names what it makes `<deployment>-<predictor>...` and replaces what is over 63 characters by a hash of it
     (seldondeployment_types.go), so only the deployment's own name, which is the value of a label, has a limit.
@@ -365,7 +370,7 @@ def together(context: dict) -> Iterator[Problem]:
         yield Problem("author_name", context["author_name"], [fault], rule)
     if len(prefix + LONGEST_IMAGE) > IMAGE_NAME:
         fault = f"makes images' names of {len(prefix + LONGEST_IMAGE)} characters"
-        rule = f"an image's name, from its registry to the last word before its tag, has at most {IMAGE_NAME} characters"
+        rule = f"an image's name, from its registry to the word before its tag, has at most {IMAGE_NAME} characters"
         yield Problem("gcp_project_id", context["gcp_project_id"], [fault], rule)
     if bucket.startswith("goog"):
         yield Problem("gcp_project_id", context["gcp_project_id"], [f"makes the bucket {shown(bucket)}"], BUCKET_BANS)
@@ -395,7 +400,11 @@ def report(found: list[Problem]) -> str:
     count = "1 answer" if len(found) == 1 else f"{len(found)} answers"
     lines = [f"{count} cannot work; nothing was made."]
     for problem in found:
-        lines += ["", f"  {problem.question}: {shown(problem.answer)}", f"    wrong: it {', and '.join(problem.faults)}"]
+        lines += [
+            "",
+            f"  {problem.question}: {shown(problem.answer)}",
+            f"    wrong: it {', and '.join(problem.faults)}",
+        ]
         lines += textwrap.wrap(problem.rule, width=100, initial_indent="    rule:  ", subsequent_indent=" " * 11)
         if problem.remedy is not None:
             lines.append(f"    try:   {problem.remedy}")

@@ -39,7 +39,11 @@ def context_of(**answers: str) -> dict:
 def expression(variable: str) -> Callable[..., str]:
     """The private variable as a function of the answers it reads, compiled once by cookiecutter's own environment."""
     template = create_env_with_context({}).from_string(questions()[variable])
-    return lambda **answers: template.render(cookiecutter=answers)
+
+    def render(**answers: str) -> str:
+        return template.render(cookiecutter=answers)
+
+    return render
 
 
 @pytest.fixture(scope="session")

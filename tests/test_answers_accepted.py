@@ -58,7 +58,7 @@ def test_an_answer_that_can_work_is_accepted(rules, answers):
     assert rules.report(rules.problems(context_of(**answers))).startswith("0 answers")
 
 
-# --- names made from answers ---------------------------------------------------------------------------------------------
+# --- names made from answers ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,9 @@ def test_images_are_kept_near_the_cluster(zone, host):
 
 
 def test_an_old_project_a_folder_of_its_own_and_a_team_alias_together():
-    context = context_of(gcp_project_id="example.com:my-project", author_name="jane_doe.x", gke_zone="us-west1-a", **YES)
+    context = context_of(
+        gcp_project_id="example.com:my-project", author_name="jane_doe.x", gke_zone="us-west1-a", **YES
+    )
     assert context["__image_prefix"] == "us.gcr.io/example.com/my-project/jane_doe.x/digit-reader"
     assert context["__service_account_domain"] == "my-project.example.com.iam.gserviceaccount.com"
     assert context["__bucket"] == "my-project-digit-reader"
@@ -96,7 +98,9 @@ def test_without_a_domain_the_project_is_itself():
 LABEL = "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?"
 ACCEPTED = st.fixed_dictionaries(
     {
-        "gcp_project_id": st.from_regex(rf"({LABEL}(\.{LABEL}){{1,3}}:)?[a-z][a-z0-9-]{{4,28}}[a-z0-9]", fullmatch=True),
+        "gcp_project_id": st.from_regex(
+            rf"({LABEL}(\.{LABEL}){{1,3}}:)?[a-z][a-z0-9-]{{4,28}}[a-z0-9]", fullmatch=True
+        ),
         "author_name": st.from_regex(r"[a-z0-9]{1,4}((\.|_|__|-{1,3})[a-z0-9]{1,4}){0,3}", fullmatch=True),
         "repo_name": st.from_regex(r"[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,8}){0,3}", fullmatch=True),
         "gke_zone": st.sampled_from(["asia-east1-a", "europe-west10-a", "us-central1-f", "me-west1-c"]),
@@ -127,7 +131,7 @@ def test_every_name_made_from_accepted_answers_is_valid_where_it_is_used(rules):
     check()
 
 
-# --- defaults ------------------------------------------------------------------------------------------------------------
+# --- defaults ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -151,7 +155,9 @@ def test_a_later_default_follows_from_an_earlier_answer_and_can_work(rules, proj
 
 def test_the_defaults_of_nearly_every_project_name_can_work(rules):
     @settings(max_examples=150, deadline=None, database=None)
-    @given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=72).filter(str.strip))
+    @given(
+        st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=72).filter(str.strip)
+    )
     def check(project):
         context = context_of(project_name=project)
         if context["repo_name"] not in rules.DEPENDENCIES:
@@ -160,7 +166,7 @@ def test_the_defaults_of_nearly_every_project_name_can_work(rules):
     check()
 
 
-# --- the questions -------------------------------------------------------------------------------------------------------
+# --- the questions ----------------------------------------------------------------------------------------------------
 
 
 def test_every_question_is_asked_in_words_and_every_choice_is_explained():
@@ -210,6 +216,7 @@ def test_no_two_repositories_of_the_same_answers_differ(tmp_path, settings_file)
         with typed({}):
             made.append(cookiecutter(str(TEMPLATE), output_dir=tmp_path / folder, config_file=settings_file))
     files = [
-        {path.relative_to(root): path.read_bytes() for path in (tmp_path / root).rglob("*") if path.is_file()} for root in made
+        {path.relative_to(root): path.read_bytes() for path in (tmp_path / root).rglob("*") if path.is_file()}
+        for root in made
     ]
     assert files[0] == files[1]

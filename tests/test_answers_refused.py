@@ -175,7 +175,7 @@ def test_a_replay_that_holds_something_else_than_text_is_refused(rules, good_con
     assert "is not a text" in text and json.dumps(answer) in text
 
 
-# --- against the published rules ----------------------------------------------------------------------------------------
+# --- against the published rules --------------------------------------------------------------------------------------
 
 ZONES = ("asia", "australia", "me", "europe", "africa", "us", "northamerica", "southamerica")
 
@@ -204,7 +204,20 @@ def may_be_component(text):
 
 
 def may_be_repo_name(text):
-    own = {"torch", "numpy", "click", "pillow", "polyaxon", "scikit-learn", "onnx", "six", "rich", "regex", "pip", "ruff"}
+    own = {
+        "torch",
+        "numpy",
+        "click",
+        "pillow",
+        "polyaxon",
+        "scikit-learn",
+        "onnx",
+        "six",
+        "rich",
+        "regex",
+        "pip",
+        "ruff",
+    }
     return len(text) <= 40 and bool(re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", text)) and text not in own
 
 
@@ -225,7 +238,20 @@ def may_be_package(text):
         compile(f"import {text} as _", "", "exec")
     except (SyntaxError, ValueError):
         return False
-    taken = {"torch", "numpy", "sklearn", "pil", "yaml", "google", "seldon_core", "tests", "src", "match", "case", "type"}
+    taken = {
+        "torch",
+        "numpy",
+        "sklearn",
+        "pil",
+        "yaml",
+        "google",
+        "seldon_core",
+        "tests",
+        "src",
+        "match",
+        "case",
+        "type",
+    }
     return text.isidentifier() and text not in taken | set(sys.stdlib_module_names)
 
 
@@ -235,21 +261,43 @@ def near(alphabet, pattern, *words):
     letters = st.text(alphabet, max_size=45)
     words = st.sampled_from([*words, ""])
     spoiled = st.tuples(good, letters, st.integers(0, 40)).map(lambda t: t[0][: t[2]] + t[1][:2] + t[0][t[2] :])
-    return st.one_of(good, letters, spoiled, st.text(max_size=8), st.builds("".join, st.tuples(good, words, letters)), words)
+    return st.one_of(
+        good, letters, spoiled, st.text(max_size=8), st.builds("".join, st.tuples(good, words, letters)), words
+    )
 
 
 LABEL = "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?"
 ORACLES = {
     "gcp_project_id": (
         may_be_project_id,
-        near("ab0-.:A_", rf"({LABEL}(\.{LABEL}){{0,2}}:)?[a-z][a-z0-9-]{{4,28}}[a-z0-9]", "google", "null", "ssl", "undefined"),
+        near(
+            "ab0-.:A_",
+            rf"({LABEL}(\.{LABEL}){{0,2}}:)?[a-z][a-z0-9-]{{4,28}}[a-z0-9]",
+            "google",
+            "null",
+            "ssl",
+            "undefined",
+        ),
     ),
     "repo_name": (may_be_repo_name, near("ab0-A_", r"[a-z][a-z0-9]*(-[a-z0-9]+)*", "torch", "scikit-learn", "six")),
     "gke_cluster_name": (may_be_cluster, near("ab0-A_", r"[a-z]([a-z0-9-]*[a-z0-9])?")),
-    "gke_zone": (may_be_zone, near("a0-f1", rf"({'|'.join(ZONES)}|mars)(-[a-z]{{1,9}}){{0,2}}[0-9]{{1,3}}-[a-g]", "us", "me")),
+    "gke_zone": (
+        may_be_zone,
+        near("a0-f1", rf"({'|'.join(ZONES)}|mars)(-[a-z]{{1,9}}){{0,2}}[0-9]{{1,3}}-[a-g]", "us", "me"),
+    ),
     "src_package_name": (
         may_be_package,
-        near("ab0_A-", r"[a-z_][a-z0-9_]*", *keyword.kwlist, *keyword.softkwlist, "json", "torch", "pil", "sklearn", "tests"),
+        near(
+            "ab0_A-",
+            r"[a-z_][a-z0-9_]*",
+            *keyword.kwlist,
+            *keyword.softkwlist,
+            "json",
+            "torch",
+            "pil",
+            "sklearn",
+            "tests",
+        ),
     ),
 }
 
@@ -296,7 +344,7 @@ def test_free_text_is_refused_for_length_and_control_characters_only(rules, good
     compare()
 
 
-# --- names that are taken ------------------------------------------------------------------------------------------------
+# --- names that are taken ---------------------------------------------------------------------------------------------
 
 
 def working_lines(repository):
@@ -339,7 +387,9 @@ while waiting:
                 continue  # asked for, and not installed: the serving environment takes its own list only
             waiting += [one for one in further if one.marker is None or one.marker.evaluate({"extra": extra})]
 names = {canonicalize_name(name) for name, _ in seen}
-print(*(module for module, owners in metadata.packages_distributions().items() if names & set(map(canonicalize_name, owners))))
+for module, owners in metadata.packages_distributions().items():
+    if names & set(map(canonicalize_name, owners)):
+        print(module)
 """
 
 
@@ -359,10 +409,10 @@ def test_every_module_that_a_repository_installs_is_a_name_that_is_taken(rules, 
 def test_the_choices_are_those_that_are_asked(rules):
     asked = {name: tuple(options) for name, options in questions().items() if isinstance(options, list)}
     assert asked == rules.CHOICES
-    assert rules.QUESTIONS == tuple(name for name in questions() if not name.startswith("_"))
+    assert tuple(name for name in questions() if not name.startswith("_")) == rules.QUESTIONS
 
 
-# --- answers that can work alone and not together ---------------------------------------------------------------------------
+# --- answers that can work alone and not together ---------------------------------------------------------------------
 
 
 def test_the_deployment_has_at_most_63_characters(rules):
@@ -400,7 +450,7 @@ def test_a_replay_with_an_edited_answer_is_refused_because_its_names_are_of_the_
     assert problem.question == "gcp_project_id" and '"my-gcp-project"' in problem.faults[0]
 
 
-# --- through cookiecutter itself --------------------------------------------------------------------------------------------
+# --- through cookiecutter itself --------------------------------------------------------------------------------------
 
 FIVE = {
     "repo_name": "Digit Reader!",

@@ -53,7 +53,7 @@ HOSTILE = [
     "| a | b |",
     "back\\slash \\n \\u0041 \\\\ end\\",
     "ends in a backslash \\",
-    '"quoted" \'single\' “curly” «guillemets»',
+    "\"quoted\" 'single' “curly” «guillemets»",
     " spaces around ",
     "\u00a0no-break\u3000ideographic\u2003em ",
     "مرحبا بالعالم \u200fright to left\u200e",
@@ -161,7 +161,11 @@ def test_a_quoted_text_is_the_same_in_toml_yaml_and_json():
         quoted = render(description=text)
         assert tomllib.loads(f"a = {quoted}\nb = [{{ c = {quoted} }}]\n") == {"a": text, "b": [{"c": text}]}
         assert json.loads(f'{{"a": {quoted}}}') == {"a": text}
-        assert yaml.safe_load(f"a: {quoted}\nb: [{quoted}, c]\n{quoted}: d # e\n") == {"a": text, "b": [text, "c"], text: "d"}
+        assert yaml.safe_load(f"a: {quoted}\nb: [{quoted}, c]\n{quoted}: d # e\n") == {
+            "a": text,
+            "b": [text, "c"],
+            text: "d",
+        }
 
     parse()
 
@@ -196,7 +200,7 @@ def labels_of(dockerfile):
         return {name: text for name, text in labels.items() if not name.startswith("io.buildah.")}
 
 
-# --- repositories -------------------------------------------------------------------------------------------------------
+# --- repositories -----------------------------------------------------------------------------------------------------
 
 
 def carried(repository):

@@ -1,4 +1,4 @@
-"""A folder of images for the owner, or none: only what is made from the images' prefix or the deployment's name differs."""
+"""A folder of images for the owner, or none: what differs is an image or the deployment's name."""
 
 import json
 import tomllib
@@ -80,6 +80,10 @@ def test_the_prefix_is_computed_in_one_place():
     sources = [TEMPLATE / "cookiecutter.json"]
     sources += [path for path in (TEMPLATE / "{{cookiecutter.repo_name}}").rglob("*") if path.is_file()]
     texts = {path: path.read_text(encoding="utf-8", errors="replace") for path in sources}
-    assert [path.name for path, text in texts.items() if "cookiecutter._registry_hosts" in text] == ["cookiecutter.json"]
+    assert [path.name for path, text in texts.items() if "cookiecutter._registry_hosts" in text] == [
+        "cookiecutter.json"
+    ]
     assert texts[sources[0]].count("cookiecutter._registry_hosts") == 1
-    assert [path.name for path, text in texts.items() if "cookiecutter.gcr_personal_subdir" in text] == ["cookiecutter.json"]
+    assert [path.name for path, text in texts.items() if "cookiecutter.gcr_personal_subdir" in text] == [
+        "cookiecutter.json"
+    ]

@@ -2,8 +2,8 @@
 
     python tools/new.py --output-dir .. --no-input project_name='Digit Reader'
 
-Every option and NAME=VALUE of `cookiecutter` works here. A wrong answer is told by hooks/pre_gen_project.py, as in plain
-cookiecutter; what goes wrong before any hook runs (a choice that is none, a folder that exists) is told here.
+Every option and NAME=VALUE of `cookiecutter` works here. A wrong answer is told by hooks/pre_gen_project.py, as in
+plain cookiecutter; what goes wrong before any hook runs (a choice that is none, a folder that exists) is told here.
 """
 
 import difflib
@@ -49,10 +49,17 @@ def check_given(answers: dict[str, str]) -> None:
             raise Refused(f"There is no question {rules.shown(name)}. {remedy}\n")
 
 
+def check_replay(file: str) -> None:
+    """Refuse a file of another shape than the one cookiecutter writes."""
+    content = json.loads(Path(file).read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or not isinstance(content.get("cookiecutter"), dict):
+        raise Refused(f"{file} is not a replay file of cookiecutter: it has no object called cookiecutter.\n")
+
+
 def exists_already(error: Exception, output_dir: str) -> str:
     folder = str(error).split('"')[1]
     if Path(os.path.abspath(folder)).parent != Path(output_dir).resolve():
-        return "repo_name is empty or a path; nothing was made. Give it lower-case words joined by hyphens: digit-reader.\n"
+        return "repo_name is empty or a path; nothing was made. Try lower-case words joined by hyphens: digit-reader.\n"
     return (
         f"{folder} exists already; nothing was changed. Remove it, choose another name (repo_name=...) or another"
         " place (--output-dir ...), or write over it with --overwrite-if-exists.\n"
@@ -65,6 +72,8 @@ def run(options: dict) -> None:
     logging.getLogger("cookiecutter.hooks").disabled = not options["verbose"]
     check_given(options["extra_context"] or {})
     try:
+        if options["replay_file"]:
+            check_replay(options["replay_file"])
         cli.cookiecutter(
             options["template"],
             options["checkout"],
@@ -91,10 +100,11 @@ def run(options: dict) -> None:
         raise Refused("") from error  # the hook has said it
     except exceptions.OutputDirExistsException as error:
         raise Refused(exists_already(error, options["output_dir"])) from error
-    except TemplateError as error:
+    except (TemplateError, exceptions.UndefinedVariableInTemplate) as error:
+        reason = str(getattr(error, "error", error)).rstrip(".")
         raise Refused(
-            f"An answer on the command line is not a Jinja template: {str(error).rstrip('.')}. cookiecutter renders answers that are given"
-            " there; type this one at its prompt (leave --no-input out), where braces stay as they are.\n"
+            f"An answer on the command line is not a Jinja template: {reason}. cookiecutter renders answers that are"
+            " given there; type this one at its prompt (leave --no-input out), where braces stay as they are.\n"
         ) from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
