@@ -1,6 +1,8 @@
 """Free text comes back exactly, and stays text, from every format that carries it."""
 
+import itertools
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -211,15 +213,58 @@ def carried(repository):
     return project, record, readme
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_a_repository_carries_the_text_in_every_file(make_repository, text):
-    answers = {"project_name": text[:72], "description": text, "author_name": text[:72], "repo_name": "digit-reader"}
+CHOICES = {name: options for name, options in questions().items() if isinstance(options, list)}
+EVERY_CHOICE = [dict(zip(CHOICES, chosen, strict=True)) for chosen in itertools.product(*CHOICES.values())]
+
+
+def parse_all(repository):
+    """Parse every file that has a parser here, and count every file's lines."""
+    lines = {}
+    for path in sorted(path for path in repository.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        lines[str(path.relative_to(repository))] = content.count(b"\n")
+        if path.suffix == ".toml":
+            tomllib.loads(content.decode())
+        elif path.suffix == ".json":
+            json.loads(content)
+        elif path.suffix in (".yml", ".yaml"):
+            list(yaml.compose_all(content, Loader=yaml.SafeLoader))  # the syntax: tags may be for other readers
+        elif path.suffix == ".py":
+            compile(content, path.name, "exec")
+    return lines
+
+
+@pytest.mark.parametrize(("text", "choices"), list(zip(HOSTILE, itertools.cycle(EVERY_CHOICE), strict=False)))
+def test_a_repository_carries_the_text_in_every_file(make_repository, text, choices):
+    owner = "jane_doe" if choices["gcr_personal_subdir"] == "Yes" else text[:72]
+    answers = {
+        "project_name": text[:72],
+        "description": text,
+        "author_name": owner,
+        "repo_name": "digit-reader",
+    } | choices
     repository = make_repository(**answers)
+    plain = make_repository(author_name="jane_doe", **choices)
+    assert parse_all(repository) == parse_all(plain), "the text has added a line or a file"
     project, record, readme = carried(repository)
-    assert (project["description"], project["authors"]) == (text, [{"name": text[:72]}])
+    assert (project["description"], project["authors"]) == (text, [{"name": owner}])
     assert {name: record[name] for name in answers} == answers
     assert readme.split("\n")[0] == text[:72] and text in readme
     assert not list(repository.parent.rglob("pwned")) and not (TEMPLATE / "pwned").exists()
+
+
+def test_every_choice_is_rendered_with_a_hostile_text():
+    assert len(HOSTILE) >= len(EVERY_CHOICE)
+
+
+def test_free_text_is_written_quoted_for_the_format_of_its_file():
+    """Plain text needs no quoting; the record of the answers uses tojson; everything else takes a private variable."""
+    as_it_is = {"LICENSE", ".template-answers.json"}
+    for path in (TEMPLATE / "{{cookiecutter.repo_name}}").rglob("*"):
+        bare = r"cookiecutter\.(project_name|description|author_name)\b"
+        assert not re.search(bare, path.name)
+        if path.is_file() and not any(name in path.name for name in as_it_is):
+            assert not re.search(bare, path.read_text(encoding="utf-8", errors="replace")), path
 
 
 def test_a_replay_renders_the_same_as_the_answers_it_holds(make_repository, settings_file, tmp_path):

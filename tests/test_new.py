@@ -1,6 +1,7 @@
 """`make new`: what goes wrong becomes a sentence with a remedy and an exit code, and nothing is left behind."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 
@@ -52,8 +53,8 @@ def test_a_repository_is_made_and_its_next_commands_are_told(run, tmp_path):
         ("gcp_projectid=my-project", ["no question", "Did you mean gcp_project_id?"]),
         ("zzz=1", ["no question", "project_name, description"]),
         ("__image_prefix=x", ["no question"]),
-        ("description={% if", ["renders answers that are given", "type this one at its prompt"]),
-        ("description={{ nothing }}", ["renders answers that are given"]),
+        ("description={% if", ["answers that are given there", "type this one at its prompt"]),
+        ("description={{ nothing }}", ["answers that are given there"]),
     ],
 )
 def test_an_answer_that_cannot_work_is_a_sentence(run, tmp_path, answer, told):
@@ -95,6 +96,15 @@ def test_a_replay_that_cannot_be_read_is_a_sentence(run, tmp_path_factory, tmp_p
         file.write_text(content)
     code, _, err = run("--replay-file", str(file))
     assert code == 1 and told in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_replay_of_another_version_is_a_sentence(run, tmp_path_factory, tmp_path):
+    file = tmp_path_factory.mktemp("replay") / "replay.json"
+    kept = {name: answer for name, answer in context_of().items() if name != "__bucket"}
+    file.write_text(json.dumps({"cookiecutter": kept}))
+    code, _, told = run("--replay-file", str(file))
+    assert code == 1 and "does not fit this version" in told and "NAME=VALUE" in told
     assert not list(tmp_path.iterdir())
 
 

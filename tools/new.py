@@ -66,6 +66,18 @@ def exists_already(error: Exception, output_dir: str) -> str:
     )
 
 
+def cannot_render(reason: str, replayed: bool) -> str:
+    if replayed:
+        return (
+            f"The replay file does not fit this version of the template: {reason}; nothing was made. Give the answers"
+            " as NAME=VALUE instead.\n"
+        )
+    return (
+        f"An answer on the command line is not a Jinja template: {reason}; nothing was made. cookiecutter renders"
+        " answers that are given there; type this one at its prompt (leave --no-input out), where braces stay as they are.\n"
+    )
+
+
 def run(options: dict) -> None:
     """Call cookiecutter as its command line does; see cookiecutter.cli.main."""
     # Without this, a failed hook's own message is followed by cookiecutter's traceback.
@@ -102,10 +114,7 @@ def run(options: dict) -> None:
         raise Refused(exists_already(error, options["output_dir"])) from error
     except (TemplateError, exceptions.UndefinedVariableInTemplate) as error:
         reason = str(getattr(error, "error", error)).rstrip(".")
-        raise Refused(
-            f"An answer on the command line is not a Jinja template: {reason}. cookiecutter renders answers that are"
-            " given there; type this one at its prompt (leave --no-input out), where braces stay as they are.\n"
-        ) from error
+        raise Refused(cannot_render(reason, bool(options["replay_file"] or options["replay"]))) from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise Refused("repo_name is too long for a folder; nothing was made. At most 40 characters.\n") from error
