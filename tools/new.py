@@ -74,7 +74,8 @@ def cannot_render(reason: str, replayed: bool) -> str:
         )
     return (
         f"An answer on the command line is not a Jinja template: {reason}; nothing was made. cookiecutter renders"
-        " answers that are given there; type this one at its prompt (leave --no-input out), where braces stay as they are.\n"
+        " answers that are given there; type this one at its prompt (leave --no-input out), where braces stay as they"
+        " are.\n"
     )
 
 
