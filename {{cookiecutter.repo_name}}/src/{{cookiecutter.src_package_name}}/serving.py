@@ -13,11 +13,13 @@ and the statistics in drift.py. The rest holds for any model behind this wrapper
 - `predict_raw` takes the request's bytes, so nothing on the way to the model is parsed twice or made a protobuf.
 - What is wrong with a request is said in a 4xx; a fault of ours is logged and answered by a 500 that tells nothing.
 - Metrics go to memory that the workers share with the process of the metrics page, and cost microseconds.
+- SIGTERM ends the server when every request that it was sent is answered.
 - A bundle that is not whole stops the start with a message.
 """
 import base64
 import binascii
 import bisect
+import ctypes
 import fcntl
 import hashlib
 import json
@@ -25,9 +27,14 @@ import logging
 import math
 import mmap
 import os
+import select
+import selectors
+import socket
+import struct
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +42,9 @@ import orjson
 import seldon_core.microservice
 import seldon_core.wrapper
 from flask import Blueprint, Response, current_app, request
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import json_format
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers import gthread
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from seldon_core.metrics import DEFAULT_LABELS, FEEDBACK_KEY, FEEDBACK_REWARD_KEY, SeldonMetrics
 from seldon_core.proto import prediction_pb2
@@ -60,6 +68,7 @@ MOST_DISCARDED = 8 * MOST_BYTES  # of a longer request, which are read before it
 AT_ONCE = 128  # images given to the model at a time, which bounds its memory
 SHAPES = f"N x {SIDE} x {SIDE}, N x {PIXELS}, N x 1 x {SIDE} x {SIDE} or one {SIDE} x {SIDE}"
 PREDICT = "/api/v1.0/predictions"
+LINGER = 2.0  # seconds for which a connection that was promised to stay open does, when the server stops
 # Recorded and given again on another machine: the same model's answers differ in the last bits only.
 TOLERANCE = 1e-4
 
@@ -617,14 +626,96 @@ def _is_unknown(path: str) -> bool:
         return False
 
 
-def tune_wrapper() -> None:
-    """Make the wrapper hand us a request's bytes, and keep its metrics in RECORDER.
+class DrainingWorker(gthread.ThreadWorker):
+    """gunicorn's threaded worker, which on SIGTERM answers every connection that the system has accepted for it.
 
-    Both are settings that it has no better place for: the first is its PAYLOAD_PASSTHROUGH, which must not depend on
-    how the server was started; the second is the class that it makes its metrics of. tests/test_serving_wrapper.py fails
-    when a release no longer has them.
+    The stock one leaves the connections that wait in the listening socket's queue to be reset, and closes a
+    connection right after an answer that promised to keep it open.
+    """
+
+    def set_accept_enabled(self, enabled):
+        super().set_accept_enabled(enabled)
+        if not self.alive and not enabled:
+            self._drain()
+
+    def _drain(self) -> None:
+        """The server stops: let no connection in any more, and take those that are in."""
+        listeners = [listener for listener in self.sockets if _parent_has_closed(listener)]
+        for listener in listeners:
+            _refuse_connections(listener)
+        if listeners:
+            time.sleep(0.05)  # for those that were half-way in
+        for listener in listeners:
+            while select.select([listener], [], [], 0)[0]:
+                self.accept(listener)
+            listener.close()
+        self.sockets = [listener for listener in self.sockets if listener not in listeners]
+        for conn in self.keepalived_conns:
+            conn.timeout = min(conn.timeout, time.monotonic() + LINGER)
+
+    def wait_for_and_dispatch_events(self, timeout):
+        # Stopping, the stock worker would sleep through the end of connections that say nothing.
+        super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, 0.1))
+
+    def finish_request(self, conn, fs):
+        if self.alive or fs.cancelled() or fs.exception() or not fs.result():
+            super().finish_request(conn, fs)
+            return
+        # Its caller was told that the connection stays open: the next request on it will be told otherwise.
+        conn.sock.setblocking(False)
+        conn.timeout = time.monotonic() + LINGER
+        self.keepalived_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))
+
+
+def _parent_has_closed(listener) -> bool:
+    """Whether gunicorn's master has given up this socket, because the server stops, and not this worker alone.
+
+    It closes the socket before it tells the workers; when all were told at once, that takes a moment. Without /proc
+    the answer is no, and the worker ends as the stock one does.
+    """
+    name = f"socket:[{os.fstat(listener.fileno()).st_ino}]"
+    folder = Path("/proc", str(os.getppid()), "fd")
+    for _ in range(20):
+        try:
+            held = {os.readlink(file) for file in folder.iterdir()}
+        except FileNotFoundError:  # a file it closed while we looked, or no /proc
+            if not folder.is_dir():
+                return False
+            continue
+        except OSError:
+            return False
+        if name not in held:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _refuse_connections(listener) -> None:
+    """Let no new connection into a listening socket (Linux): drop the packets that ask for one.
+
+    A socket filter in the kernel's classic BPF, which needs no privilege: byte 13 of the TCP header holds the flags,
+    2 is SYN. Callers try again a second later, and are then refused because the socket is closed.
+    """
+    load_byte, jump_if_set, answer = 0x30, 0x45, 0x06
+    steps = [(load_byte, 0, 0, 13), (jump_if_set, 0, 1, 2), (answer, 0, 0, 0), (answer, 0, 0, 0xFFFFFFFF)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    attach_filter = 26  # SO_ATTACH_FILTER, which the socket module does not name
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, attach_filter, struct.pack("HP", len(steps), ctypes.addressof(code)))
+    except OSError as error:
+        logger.warning("Connections may be lost while the server stops: %s", error)
+
+
+def tune_wrapper() -> None:
+    """Make the wrapper hand us a request's bytes, keep its metrics in RECORDER, and end without losing a request.
+
+    Each is a name that the wrapper or gunicorn looks up when the server starts: PAYLOAD_PASSTHROUGH must not depend on
+    how the server was started, the other two are classes that have no setting here. tests/test_serving.py and
+    tests/test_serving_faults.py fail when a release no longer looks there.
     """
     seldon_core.wrapper.PAYLOAD_PASSTHROUGH = True
+    gthread.ThreadWorker = DrainingWorker
     for module in (seldon_core.microservice, sys.modules["__main__"]):  # the latter with `python -m seldon_core.microservice`
         if getattr(module, "SeldonMetrics", None) is SeldonMetrics:
             module.SeldonMetrics = PageMetrics
