@@ -81,7 +81,8 @@ def describe(pixels) -> dict:
     """
     pixels = np.asarray(pixels)
     if pixels.ndim != 3 or pixels.shape[1:] != (SIDE, SIDE) or len(pixels) < 2:
-        raise ValueError(f"describe takes two or more images as [N, {SIDE}, {SIDE}], not an array of shape {list(pixels.shape)}")
+        shape = list(pixels.shape)
+        raise ValueError(f"describe takes two or more images as [N, {SIDE}, {SIDE}], not an array of shape {shape}")
     found = statistics(pixels)
     means, deviations = found.mean(axis=0), found.std(axis=0)
     return {
@@ -112,7 +113,7 @@ def read_page(page: str) -> dict:
         elif name == INFO_METRIC and (label := re.search(r'[{,]run="([^"]*)"', line)):
             seen["run"] = label[1]
     if seen["images"] is None or any(set(seen[part]) != set(STATISTICS) for part in ("sums", "squares")):
-        raise ValueError("it is not the metrics page of this model: give the metrics port (6000 unless set), with the path /metrics")
+        raise ValueError("not this model's metrics page: give the metrics port (6000 unless set), with the path /metrics")
     return seen
 
 
@@ -151,7 +152,7 @@ def compare(seen: dict, metadata: dict) -> dict:
     """
     run = metadata["run"]["uuid"]
     if seen["run"] not in (None, run):
-        raise ValueError(f"the server answers from run {seen['run']}, the bundle is of run {run}: give that run's bundle")
+        raise ValueError(f"the server answers from run {seen['run']}, the bundle is of run {run}: give the bundle it serves")
     images, training = seen["images"], metadata["training_inputs"]["statistics"]
     report = {"images": int(images), "run": run, "verdict": "too few", "statistics": {}}
     if images < FEWEST:
@@ -176,9 +177,8 @@ def as_text(report: dict) -> str:
     lines = [f"{'statistic':<10} {'training':>9} {'served':>9} {'shift':>7} {'spread':>7}"]
     for name, found in report["statistics"].items():
         mark = "  moved" if found["moved"] else ""
-        lines.append(
-            f"{name:<10} {found['training']:>9.3f} {found['served']:>9.3f} {found['shift']:>+7.2f} {found['spread']:>7.2f}{mark}"
-        )
+        numbers = f"{found['training']:>9.3f} {found['served']:>9.3f} {found['shift']:>+7.2f} {found['spread']:>7.2f}"
+        lines.append(f"{name:<10} {numbers}{mark}")
     moved = [f"{name} ({STATISTICS[name]})" for name, found in report["statistics"].items() if found["moved"]]
     lines.append("")
     if moved:
@@ -197,7 +197,8 @@ def fetch(url: str, timeout: float = 10.0) -> str:
         with urllib.request.urlopen(url, timeout=timeout) as answer:
             return answer.read().decode("utf-8", "replace")
     except (OSError, urllib.error.URLError) as error:
-        raise ValueError(f"{url} does not answer ({getattr(error, 'reason', error)}): is the server up, and is this its metrics port?") from error
+        reason = getattr(error, "reason", error)
+        raise ValueError(f"{url} does not answer ({reason}): is the server up, and is this its metrics port?") from error
 
 
 def look(urls: list) -> dict:
@@ -219,9 +220,11 @@ def load_metadata(bundle) -> dict:
         metadata = json.loads(path.read_text(encoding="utf-8"))
         metadata["training_inputs"]["statistics"]["mean"], metadata["run"]["uuid"]
     except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}): make the bundle with `make package`, or give --bundle") from error
+        hint = "make the bundle with `make package`, or give --bundle"
+        raise ValueError(f"{path} cannot be read ({error.strerror}): {hint}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a bundle's metadata with training inputs: make it again with `make package`") from error
+        hint = "make it again with `make package`"
+        raise ValueError(f"{path} is not a bundle's metadata with training inputs: {hint}") from error
     return metadata
 
 
@@ -237,10 +240,17 @@ def check(urls: list, bundle, window: float = 0.0) -> dict:
 
 def main(arguments=None) -> int:
     """The command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="drift", description="Have a model's inputs moved away from its training inputs?")
-    parser.add_argument("urls", nargs="+", metavar="URL", help="metrics page of a server, such as http://127.0.0.1:6000/metrics")
+    parser = argparse.ArgumentParser(
+        prog="drift", description="Have a model's inputs moved away from its training inputs?"
+    )
+    parser.add_argument(
+        "urls", nargs="+", metavar="URL", help="a server's metrics page, such as http://127.0.0.1:6000/metrics"
+    )
     parser.add_argument("--bundle", default="build/bundle", help="the bundle that is served (default: %(default)s)")
-    parser.add_argument("--window", type=float, default=0.0, metavar="SECONDS", help="judge only what arrives in this time (default: all since the start)")
+    parser.add_argument(
+        "--window", type=float, default=0.0, metavar="SECONDS",
+        help="judge only what arrives in this time (default: all since the start)",
+    )
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     given = parser.parse_args(arguments)
     try:

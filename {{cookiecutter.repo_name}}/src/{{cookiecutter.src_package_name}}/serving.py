@@ -68,6 +68,12 @@ MOST_DISCARDED = 8 * MOST_BYTES  # of a longer request, which are read before it
 AT_ONCE = 128  # images given to the model at a time, which bounds its memory
 SHAPES = f"N x {SIDE} x {SIDE}, N x {PIXELS}, N x 1 x {SIDE} x {SIDE} or one {SIDE} x {SIDE}"
 PREDICT = "/api/v1.0/predictions"
+PREDICT_PATHS = {PREDICT, "/api/v0.1/predictions", "/predict"}
+POST_ONLY = {*PREDICT_PATHS, "/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback"}
+# The wrapper's routes for other kinds of models, for files of which there are none, and no route at all.
+NOT_OURS = ("TransformInput", "TransformOutput", "Route", "Aggregate", "static", None)
+AGAIN = "Make the bundle again with `make package`."
+AS_JSON = "Send the request as JSON, with Content-Type: application/json."
 LINGER = 2.0  # seconds for which a connection that was promised to stay open does, when the server stops
 # Recorded and given again on another machine: the same model's answers differ in the last bits only.
 TOLERANCE = 1e-4
@@ -116,7 +122,7 @@ def _bytes(text) -> np.ndarray:
 
 def _rows(pixels: bytes) -> np.ndarray:
     if len(pixels) % PIXELS:
-        raise BadRequest(f"binData holds {len(pixels)} bytes, which is not a multiple of {PIXELS}: one byte a pixel, row by row.")
+        raise BadRequest(f"binData holds {len(pixels)} bytes, not a multiple of {PIXELS}: one byte a pixel, row by row.")
     return np.frombuffer(pixels, dtype=np.uint8).reshape(-1, PIXELS)
 
 
@@ -129,7 +135,8 @@ def as_images(array: np.ndarray) -> np.ndarray:
         seen = " x ".join(map(str, shape[:6])) + (" x ..." if len(shape) > 6 else "")
         raise BadRequest(f"Images have the shape {SHAPES}; these have {seen}.")
     if array.size > MOST_IMAGES * PIXELS:
-        raise BadRequest(f"At most {MOST_IMAGES} images in one request; these are {array.size // PIXELS}. Send several requests.")
+        count = array.size // PIXELS
+        raise BadRequest(f"At most {MOST_IMAGES} images in one request; these are {count}. Send several requests.")
     if array.dtype != np.uint8 and not (array.min() >= 0 and array.max() <= 255):  # false for NaN too
         raise BadRequest("Pixels are finite numbers from 0 (black) to 255 (white ink); these are not.")
     return array.reshape(-1, 1, SIDE, SIDE).astype(np.float32)
@@ -181,7 +188,7 @@ def read_meta(message: dict) -> dict:
 # ---------------------------------------------------------------------------------------------------------------
 # Metrics: one row of numbers for each worker, in memory that all processes of the server share
 
-CODES = (200, 400, 404, 405, 413, 415, 500, 503)
+CODES = (200, 400, 405, 413, 415, 500)
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 COLUMNS = {  # how many numbers of a row belong to what
@@ -316,7 +323,8 @@ class PageMetrics(SeldonMetrics):
         counter = CounterMetricFamily
         codes = [({"code": str(code)}, (count,)) for code, count in zip([*CODES, "other"], total["codes"])]
         yield self._family(counter, "model_requests", "Requests for predictions, by HTTP status", codes)
-        yield self._histogram("model_request_seconds", "Time in the model class", SECONDS, total["seconds"], total["seconds_sum"][0])
+        seconds, seconds_sum = total["seconds"], total["seconds_sum"][0]
+        yield self._histogram("model_request_seconds", "Time in the model class", SECONDS, seconds, seconds_sum)
         yield self._histogram("model_batch_size", "Images in a request", BATCHES, total["batches"], total["images"][0])
         yield self._family(counter, _base(IMAGES_METRIC), "Images answered", [({}, (total["images"][0],))])
         classes = [({"class": str(number)}, (count,)) for number, count in enumerate(total["classes"])]
@@ -369,7 +377,7 @@ def _read_json(name: str, *keys):
             for key in keys:
                 element[key]
     except (ValueError, KeyError, TypeError) as error:
-        _stop(f"{bundle_directory() / name} is damaged ({type(error).__name__}: {error}). Make the bundle again with `make package`.")
+        _stop(f"{bundle_directory() / name} is damaged ({type(error).__name__}: {error}). {AGAIN}")
     return content
 
 
@@ -408,7 +416,7 @@ class DigitClassifier:
         path = bundle_directory() / "model.onnx"
         model = _read("model.onnx")
         if hashlib.sha256(model).hexdigest() != self.metadata["model_digest"]:
-            _stop(f"{path} is not the file that metadata.json tells of (truncated or changed). Make the bundle again with `make package`.")
+            _stop(f"{path} is not the file that metadata.json tells of (truncated or changed). {AGAIN}")
         options = onnxruntime.SessionOptions()
         # One thread a worker: workers share the cores, and more threads than cores collapse under load.
         options.intra_op_num_threads = options.inter_op_num_threads = int(os.environ.get("MODEL_THREADS", "1"))
@@ -416,15 +424,16 @@ class DigitClassifier:
         try:
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            _stop(f"{path} is not a model that ONNX Runtime can open ({error}). Make the bundle again with `make package`.")
+            _stop(f"{path} is not a model that ONNX Runtime can open ({error}). {AGAIN}")
         inputs, outputs = session.get_inputs(), session.get_outputs()
         found = [(put.name, put.type, put.shape[1:]) for put in (*inputs, *outputs)]
         if found != [("image", "tensor(float)", [1, SIDE, SIDE]), ("proba", "tensor(float)", [CLASSES])]:
-            _stop(f"{path} must take image [N, 1, {SIDE}, {SIDE}] and give proba [N, {CLASSES}], both float32; it has {found}.")
+            wanted = f"must take image [N, 1, {SIDE}, {SIDE}] and give proba [N, {CLASSES}], both float32"
+            _stop(f"{path} {wanted}; it has {found}. {AGAIN}")
         self.session = session
         self.recorded = _read_json("recorded-answers.json", "label", "pixels", "probabilities")
         if problem := self.unhealthy():
-            _stop(f"{path}: {problem}. Make the bundle again with `make package`.")
+            _stop(f"{path}: {problem}. {AGAIN}")
 
     def classify(self, images: np.ndarray) -> np.ndarray:
         """Probabilities float32 [N, 10] of images float32 [N, 1, 28, 28], pixels 0 to 255."""
@@ -498,6 +507,7 @@ class DigitClassifier:
         return {"run": self.metadata["run"]["uuid"], **({"commit": commit} if commit else {})}
 
     def class_names(self) -> list:
+        """The names of the ten probabilities, in their order."""
         return self.names
 
     def unhealthy(self) -> str:
@@ -524,7 +534,8 @@ class DigitClassifier:
             "run": self.metadata["run"]["uuid"], "model_digest": self.metadata["model_digest"],
             "commit": code["commit"], "dirty": code["dirty"], "code_digest": code["digest"],
             "data_source": data["source"], "data_digest": data["digest"],
-            **metrics, "accepts": f"data.ndarray or data.tensor as {SHAPES}; binData as N x {PIXELS} bytes; pixels 0 to 255",
+            **metrics,
+            "accepts": f"data.ndarray or data.tensor as {SHAPES}; binData as N x {PIXELS} bytes; pixels 0 to 255",
         }
         return {
             "name": "digit-classifier",
@@ -558,31 +569,46 @@ def error_pages() -> Blueprint:
 
 
 def _check_request() -> None:
-    """Stop what the wrapper would answer with a 500: wrong methods, types and bodies, and routes of other kinds of models."""
-    if request.endpoint in ("Predict", "SendFeedback"):
-        if request.method == "OPTIONS":
-            return
-        if request.method != "POST":
-            raise MethodNotAllowed(valid_methods=["POST"])
-        if request.mimetype not in ("application/json", "application/x-www-form-urlencoded"):
-            raise UnsupportedMediaType("Send the request as JSON, with Content-Type: application/json.")
-        try:
-            body = request.get_data()
-        except RequestEntityTooLarge:
-            _discard_body()
-            raise
-        except HTTPException:
-            raise
-        except Exception:  # gunicorn's own, for chunks that are none
-            raise BadRequest("The body could not be read to its end.") from None
-        if request.endpoint == "SendFeedback":
-            _check_feedback(request.form.get("json") or body)
-    elif request.endpoint in ("TransformInput", "TransformOutput", "Route", "Aggregate", "static"):
-        raise NotFound()
+    """Stop what the wrapper would answer with a 500: wrong methods, types and bodies, routes of other kinds of models."""
+    if request.endpoint in NOT_OURS:
+        allowed = _methods(request.path)
+        if request.method not in allowed:
+            raise MethodNotAllowed(valid_methods=sorted(allowed - {"HEAD", "OPTIONS"})) if allowed else NotFound()
+    elif request.endpoint in ("Predict", "SendFeedback") and request.method != "OPTIONS":
+        _check_post()
+
+
+def _methods(path: str) -> set:
+    """The methods that a path of ours answers to; none when there is no such path."""
+    rules = [rule for rule in current_app.url_map.iter_rules() if rule.rule == path and rule.endpoint not in NOT_OURS]
+    return set().union(*(rule.methods for rule in rules)) - ({"GET", "HEAD"} if path in POST_ONLY else set())
+
+
+def _check_post() -> None:
+    """A body of the right type and length, before the wrapper looks at it."""
+    if request.method != "POST":  # the wrapper lets some of its paths be read, too
+        raise MethodNotAllowed(valid_methods=["POST"])
+    if request.mimetype not in ("application/json", "application/x-www-form-urlencoded"):
+        raise UnsupportedMediaType(AS_JSON)
+    try:
+        body = request.get_data()
+    except RequestEntityTooLarge:
+        _discard_body()
+        raise
+    except HTTPException:
+        raise
+    except Exception:  # gunicorn's own, for chunks that are none
+        raise BadRequest("The body could not be read to its end.") from None
+    if request.mimetype != "application/json":  # Seldon's own client sends the message in a form
+        body = request.form.get("json")
+        if not body:
+            raise UnsupportedMediaType(AS_JSON)
+    if request.endpoint == "SendFeedback":
+        _check_feedback(body)
 
 
 def _discard_body() -> None:
-    """Read on to the end of a body that is too long, or the caller would see a reset connection instead of our answer."""
+    """Read on to the end of a body that is too long: the caller would else see a reset connection, not our answer."""
     stream, left = request.environ["wsgi.input"], MOST_DISCARDED
     while left > 0 and (chunk := stream.read(65536)):
         left -= len(chunk)
@@ -595,35 +621,25 @@ def _check_feedback(body) -> None:
     except Exception:  # what it raises depends on where the message is wrong
         feedback = None
     if feedback is None or not math.isfinite(feedback.reward):
-        raise BadRequest('Feedback must be {"request": {...}, "response": {...}, "reward": number, "truth": {...}}, each a Seldon message.')
+        raise BadRequest('Feedback must be JSON with "reward", a number, and "request", "response", "truth": Seldon messages.')
 
 
 def _error_page(error: HTTPException) -> Response:
     """An error as Seldon's JSON, counted when it answers a request for a prediction."""
-    if error.code == 405 and request.endpoint is None and _is_unknown(request.path):
-        error = NotFound()
-    if request.endpoint == "Predict":
+    if request.path in PREDICT_PATHS:
         RECORDER.count(error.code)
     if error.code == 404:
         text = f"There is nothing here: predictions are at POST {PREDICT}."
     elif error.code == 405:
         text = f"Wrong method: allowed here is {', '.join(sorted(error.valid_methods or []))}."
     elif error.code == 413:
-        text = f"The body is over {MOST_BYTES // 2**20} MiB: send fewer images in each request (at most {MOST_IMAGES}), or binData."
+        text = f"The body is over {MOST_BYTES // 2**20} MiB: send fewer images in a request (up to {MOST_IMAGES}), or binData."
     else:
         text = error.description
     status = {"status": "FAILURE", "code": error.code, "reason": error.name.upper().replace(" ", "_"), "info": text}
     response = Response(orjson.dumps({"status": status}), status=error.code, mimetype="application/json")
     response.headers.extend([header for header in error.get_headers() if header[0] in ("Allow", "Retry-After")])
     return response
-
-
-def _is_unknown(path: str) -> bool:
-    """Whether only Flask's route for static files, of which there are none, would take this path."""
-    try:
-        return current_app.url_map.bind("").match(path, method="GET")[0] == "static"
-    except HTTPException:
-        return False
 
 
 class DrainingWorker(gthread.ThreadWorker):
@@ -716,7 +732,7 @@ def tune_wrapper() -> None:
     """
     seldon_core.wrapper.PAYLOAD_PASSTHROUGH = True
     gthread.ThreadWorker = DrainingWorker
-    for module in (seldon_core.microservice, sys.modules["__main__"]):  # the latter with `python -m seldon_core.microservice`
+    for module in (seldon_core.microservice, sys.modules["__main__"]):  # the latter with `python -m seldon_core...`
         if getattr(module, "SeldonMetrics", None) is SeldonMetrics:
             module.SeldonMetrics = PageMetrics
 
