@@ -43,7 +43,7 @@ class Server:
             **environment,
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GUNICORN"))}
-        command = [Path(python).parent / "seldon-core-microservice", settings["MODEL_NAME"], "--service-type", "MODEL"]
+        command = [Path(python).absolute().parent / "seldon-core-microservice", settings["MODEL_NAME"], "--service-type", "MODEL"]
         self.log = tempfile.NamedTemporaryFile(prefix="server-", suffix=".log")  # noqa: SIM115 (closed by `end`)
         self.process = subprocess.Popen(
             [*map(str, before), *map(str, command)], cwd=self.bundle, env={**inherited, **settings},

@@ -16,6 +16,7 @@ and the statistics in drift.py. The rest holds for any model behind this wrapper
 - SIGTERM ends the server when every request that it was sent is answered.
 - A bundle that is not whole stops the start with a message.
 """
+import atexit
 import base64
 import binascii
 import bisect
@@ -32,9 +33,11 @@ import selectors
 import socket
 import struct
 import sys
+import tempfile
 import threading
 import time
 from functools import partial
+from multiprocessing.util import _exit_function
 from pathlib import Path
 
 import numpy as np
@@ -358,6 +361,7 @@ def bundle_directory() -> Path:
 def _stop(message: str):
     """End the start. The exit code is the one that makes gunicorn stop, where another would make it try for ever."""
     print(f"The model cannot be served: {message}", file=sys.stderr, flush=True)
+    atexit.unregister(_exit_function)  # multiprocessing's, which in a worker would end the metrics page's process
     raise SystemExit(Arbiter.WORKER_BOOT_ERROR)
 
 
@@ -724,12 +728,13 @@ def _refuse_connections(listener) -> None:
 
 
 def tune_wrapper() -> None:
-    """Make the wrapper hand us a request's bytes, keep its metrics in RECORDER, and end without losing a request.
+    """Make the wrapper hand us a request's bytes, keep its metrics in RECORDER, need no disk, and end losing no request.
 
-    Each is a name that the wrapper or gunicorn looks up when the server starts: PAYLOAD_PASSTHROUGH must not depend on
-    how the server was started, the other two are classes that have no setting here. tests/test_serving.py and
-    tests/test_serving_faults.py fail when a release no longer looks there.
+    Each is a name that is looked up when the server starts, and that must not depend on how it was started.
+    tests/test_serving.py and tests/test_serving_faults.py fail when a release no longer looks there.
     """
+    if os.access("/dev/shm", os.W_OK):
+        tempfile.tempdir = "/dev/shm"  # gunicorn's heartbeat files, in memory: a disk may be full or read-only
     seldon_core.wrapper.PAYLOAD_PASSTHROUGH = True
     gthread.ThreadWorker = DrainingWorker
     for module in (seldon_core.microservice, sys.modules["__main__"]):  # the latter with `python -m seldon_core...`
