@@ -249,7 +249,8 @@ def test_a_repository_carries_the_text_in_every_file(make_repository, text, choi
     project, record, readme = carried(repository)
     assert (project["description"], project["authors"]) == (text, [{"name": owner}])
     assert {name: record[name] for name in answers} == answers
-    assert readme.split("\n")[0] == text[:72] and text in readme
+    title, _, rest = readme.partition("\n")
+    assert title == text[:72] and text in rest
     assert not list(repository.parent.rglob("pwned")) and not (TEMPLATE / "pwned").exists()
 
 
