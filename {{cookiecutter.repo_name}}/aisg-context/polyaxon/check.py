@@ -98,7 +98,7 @@ def _check_polyaxonfile(root: Path, path: Path, preset: Path | None = None) -> I
         try:
             resources = [
                 (name, compilation.to_kubernetes(run, project=root.name))
-                for name, run in compilation.single_runs(operation)
+                for name, run in compilation.one_of_each(operation)
             ]
         except Exception as error:
             finding = _explained(blamed, error)

@@ -84,15 +84,14 @@ def suggestions(matrix) -> list[dict[str, object]]:
     return SEARCHES[matrix.kind](matrix).get_suggestions()
 
 
-def single_runs(operation, name: str = "") -> Iterator[tuple[str, object]]:
-    """Every run that an operation leads to at once, with a name such as `pipeline.hparam-group.lr=0.1`."""
+def one_of_each(operation, name: str = "") -> Iterator[tuple[str, object]]:
+    """The runs that an operation leads to, one of each matrix, with the name of the part they belong to or ""."""
     whole = compiled(operation)
     if whole.matrix:
-        for suggestion in suggestions(whole.matrix):
-            yield name, with_suggestion(operation, suggestion)
+        yield name, with_suggestion(operation, suggestions(whole.matrix)[0])
     elif whole.is_dag_run:
         for child in whole.run.operations:
-            yield from single_runs(child, f"{name}.{child.name}" if name else child.name)
+            yield from one_of_each(child, f"{name}.{child.name}" if name else child.name)
     else:
         yield name, operation
 
