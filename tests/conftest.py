@@ -1,0 +1,80 @@
+"""What the tests share: the template, its rules as a module, and repositories made once and read by many tests."""
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
+
+import pytest
+from cookiecutter import prompt
+from cookiecutter.generate import generate_context
+from cookiecutter.main import cookiecutter
+from cookiecutter.utils import create_env_with_context
+
+TEMPLATE = Path(__file__).resolve().parent.parent
+
+
+def questions() -> dict:
+    """cookiecutter.json as it stands."""
+    return json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
+
+
+def typed(answers: dict[str, str]):
+    """While this lasts, the prompts are answered: cookiecutter takes these as typed, and the default for the rest."""
+    return mock.patch.multiple(
+        prompt,
+        read_user_variable=lambda name, default, *_: answers.get(name, default),
+        read_user_choice=lambda name, options, *_: answers.get(name, options[0]),
+    )
+
+
+def context_of(**answers: str) -> dict:
+    """The context that cookiecutter makes of the answers, private variables included."""
+    with typed(answers):
+        return prompt.prompt_for_config(generate_context(str(TEMPLATE / "cookiecutter.json")))
+
+
+def expression(variable: str) -> Callable[..., str]:
+    """The private variable as a function of the answers it reads, compiled once by cookiecutter's own environment."""
+    template = create_env_with_context({}).from_string(questions()[variable])
+
+    def render(**answers: str) -> str:
+        return template.render(cookiecutter=answers)
+
+    return render
+
+
+@pytest.fixture(scope="session")
+def rules() -> ModuleType:
+    """hooks/pre_gen_project.py. It is a valid module before Jinja renders it; only main() reads the answers."""
+    spec = importlib.util.spec_from_file_location("pre_gen_project", TEMPLATE / "hooks/pre_gen_project.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def settings_file(tmp_path_factory) -> Path:
+    """A user's configuration of cookiecutter that keeps replays out of the home folder of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("cookiecutter")
+    file = folder / "config.yaml"
+    file.write_text(f"cookiecutters_dir: {folder}\nreplay_dir: {folder / 'replay'}\n", encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def make_repository(tmp_path_factory, settings_file) -> Callable[..., Path]:
+    """Make a repository of typed answers, hooks and all; the same answers are made once."""
+    made: dict[str, Path] = {}
+
+    def make(**answers: str) -> Path:
+        key = json.dumps(answers, sort_keys=True)
+        if key not in made:
+            with typed(answers):
+                output = tmp_path_factory.mktemp("made")
+                made[key] = Path(cookiecutter(str(TEMPLATE), output_dir=output, config_file=settings_file))
+        return made[key]
+
+    return make

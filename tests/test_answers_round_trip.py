@@ -1,0 +1,281 @@
+"""Free text comes back exactly, and stays text, from every format that carries it."""
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import tomllib
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cmarkgfm
+import markdown
+import pytest
+import yaml
+from conftest import TEMPLATE, expression, questions, typed
+from cookiecutter.main import cookiecutter
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+# All that the rules permit: no control character, no half of a surrogate pair.
+FREE_TEXT = st.text(
+    st.one_of(
+        st.sampled_from("\\`*_{}[]()<>#+-.!|~&$^=:;,?@%'\"/ 0a数\u00a0\u3000\u200f\ufeff\uffff😀"),
+        st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]),
+    ),
+    min_size=1,
+    max_size=72,
+)
+HOSTILE = [
+    '"); import os; os.system("touch pwned"); ("',
+    "'''); raise SystemExit(0)  # \"\"\"",
+    "{{ 7 * 7 }} {% raw %} {% endraw %} {% if %} {# note #} }} %}",
+    "${HOME} $(touch pwned) `touch pwned` \\$x %PATH% && ; | > pwned",
+    "<script>alert(1)</script> &lt;b&gt; &amp; &#64; <!-- x --> <https://x.y>",
+    "key: value # not a comment",
+    "- a list",
+    "@at-sign",
+    "# a heading #",
+    "1. an item",
+    "12) an item",
+    "> a quotation",
+    "+ plus",
+    "    code",
+    "--- ",
+    "===",
+    "!!! note",
+    "!!python/object/apply:os.system ['touch pwned']",
+    "&anchor *alias ?key | > %TAG",
+    "*em* **strong** _em_ `code` ~~gone~~ ==mark== x^2^ H~2~O",
+    "[link](https://x.y) ![image](x.png) [^1] [ref][1] [TOC] [x]: y",
+    "https://x.y/a_b_c?d=1&e=2 www.a_b.c me@x.y :smile: $x^2$ @user #1",
+    "| a | b |",
+    "back\\slash \\n \\u0041 \\\\ end\\",
+    "ends in a backslash \\",
+    "\"quoted\" 'single' “curly” «guillemets»",
+    " spaces around ",
+    "\u00a0no-break\u3000ideographic\u2003em ",
+    "مرحبا بالعالم \u200fright to left\u200e",
+    "智能数字 ตัวเลข číslice Ψηφία 👩🏽‍🔬🇸🇬 𝔘𝔫𝔦𝔠𝔬𝔡𝔢",
+    "\ufeffbyte order mark \ufffe\uffff \U0010ffff \ue000",
+    "null",
+    "yes",
+    "1e3",
+    "2026-01-01",
+    "~",
+    "<<EOF",
+    "{: .class #id }",
+    "Term\u00ad: soft-hyphen",
+]
+FIELDS = ["project_name", "description", "author_name"]
+
+
+def free_text(test):
+    """Run a test of one text on the hand-picked texts and on those that hypothesis finds."""
+    for text in HOSTILE:
+        test = example(text)(test)
+    return settings(max_examples=400, deadline=None, database=None)(given(FREE_TEXT)(test))
+
+
+class Text(HTMLParser):
+    """The text of an HTML page, and the tags around it."""
+
+    def __init__(self, page):
+        super().__init__(convert_charrefs=True)
+        self.text, self.tags = "", []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def github(text):
+    """GitHub's own parser with its extensions: tables, autolinks, strikethrough, task lists."""
+    return cmarkgfm.github_flavored_markdown_to_html(text)
+
+
+def without_addresses(tags):
+    """GitHub makes a link of an e-mail address, whatever is escaped; it reads as it was written."""
+    return [tag for tag in tags if tag != "a"]
+
+
+def commonmark(text):
+    return MarkdownIt("commonmark").render(text)
+
+
+def python_markdown(text):
+    """The parser of MkDocs, with extensions that give further characters a meaning."""
+    return markdown.markdown(text, extensions=["extra", "toc", "admonition", "sane_lists"])
+
+
+def test_expressions_for_one_format_differ_in_the_answer_only():
+    """Jinja has no way to share one: what is written once cannot be, so it is held equal."""
+    for form in ("md", "quoted", "docker"):
+        written = {name: questions()[f"__{name}_{form}"] for name in FIELDS if f"__{name}_{form}" in questions()}
+        assert len(written) > 1
+        assert len({text.replace(f"cookiecutter.{name}", "ANSWER") for name, text in written.items()}) == 1
+
+
+@pytest.mark.parametrize("parse", [commonmark, github, python_markdown])
+@pytest.mark.parametrize("place", ["{}\n", "# {}\n", "before\n\n{}\n\nafter\n", "- {}\n"])
+def test_markdown_shows_exactly_the_text(parse, place):
+    render = expression("__description_md")
+    expected_tags = Text(parse(place.format("x"))).tags
+
+    @free_text
+    def show(text):
+        page = Text(parse(place.format(render(description=text))))
+        shown = page.text.strip("\n")
+        if place.startswith("before"):
+            shown = shown.removeprefix("before").removesuffix("after").strip("\n")
+        assert shown == text
+        assert without_addresses(page.tags) == expected_tags
+
+    show()
+
+
+@pytest.mark.parametrize("parse", [github, python_markdown])
+def test_markdown_shows_exactly_the_text_in_a_cell_of_a_table(parse):
+    render = expression("__description_md")
+
+    @free_text
+    def show(text):
+        table = f"| a | b |\n|---|---|\n| {render(description=text)} | end |\n"
+        page = Text(parse(table))
+        assert without_addresses(page.tags)[-2:] == ["td", "td"] and page.tags.count("td") == 2
+        assert page.text.replace("\n", "") == f"ab{text}end"
+
+    show()
+
+
+def test_a_quoted_text_is_the_same_in_toml_yaml_and_json():
+    render = expression("__description_quoted")
+
+    @free_text
+    def parse(text):
+        quoted = render(description=text)
+        assert tomllib.loads(f"a = {quoted}\nb = [{{ c = {quoted} }}]\n") == {"a": text, "b": [{"c": text}]}
+        assert json.loads(f'{{"a": {quoted}}}') == {"a": text}
+        assert yaml.safe_load(f"a: {quoted}\nb: [{quoted}, c]\n{quoted}: d # e\n") == {
+            "a": text,
+            "b": [text, "c"],
+            text: "d",
+        }
+
+    parse()
+
+
+@pytest.mark.skipif(not shutil.which("buildah"), reason="buildah is not installed: no one to read a Dockerfile")
+def test_a_label_of_an_image_has_exactly_the_text():
+    render = expression("__description_docker")
+
+    @settings(max_examples=4, deadline=None, database=None)
+    @given(st.lists(FREE_TEXT, min_size=100, max_size=200))
+    @example(HOSTILE)
+    def build(texts):
+        labels = "".join(f'LABEL t{i}={render(description=text)} u{i}="x"\n' for i, text in enumerate(texts))
+        assert labels_of(f"FROM scratch\nENV x=expanded HOME=expanded\n{labels}") == {
+            f"{name}{i}": text if name == "t" else "x" for i, text in enumerate(texts) for name in "tu"
+        }
+
+    build()
+
+
+def labels_of(dockerfile):
+    """The labels of the image that buildah builds."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "Dockerfile").write_text(dockerfile, encoding="utf-8")
+        buildah = ["buildah", f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=vfs"]
+
+        def run(*command):
+            return subprocess.run([*buildah, *command], capture_output=True, text=True, check=True, timeout=60).stdout
+
+        image = run("bud", "--quiet", folder).strip().splitlines()[-1]
+        labels = json.loads(run("inspect", "--type", "image", image))["OCIv1"]["config"]["Labels"]
+        return {name: text for name, text in labels.items() if not name.startswith("io.buildah.")}
+
+
+# --- repositories -----------------------------------------------------------------------------------------------------
+
+
+def carried(repository):
+    """The free texts, parsed back from the files of a repository."""
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    record = json.loads((repository / ".template-answers.json").read_text(encoding="utf-8"))["answers"]
+    readme = Text(github((repository / "README.md").read_text(encoding="utf-8"))).text
+    return project, record, readme
+
+
+CHOICES = {name: options for name, options in questions().items() if isinstance(options, list)}
+EVERY_CHOICE = [dict(zip(CHOICES, chosen, strict=True)) for chosen in itertools.product(*CHOICES.values())]
+
+
+def parse_all(repository):
+    """Parse every file that has a parser here, and count every file's lines."""
+    lines = {}
+    for path in sorted(path for path in repository.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        lines[str(path.relative_to(repository))] = content.count(b"\n")
+        if path.suffix == ".toml":
+            tomllib.loads(content.decode())
+        elif path.suffix == ".json":
+            json.loads(content)
+        elif path.suffix in (".yml", ".yaml"):
+            list(yaml.compose_all(content, Loader=yaml.SafeLoader))  # the syntax: tags may be for other readers
+        elif path.suffix == ".py":
+            compile(content, path.name, "exec")
+    return lines
+
+
+@pytest.mark.parametrize(("text", "choices"), list(zip(HOSTILE, itertools.cycle(EVERY_CHOICE), strict=False)))
+def test_a_repository_carries_the_text_in_every_file(make_repository, text, choices):
+    owner = "jane_doe" if choices["gcr_personal_subdir"] == "Yes" else text[:72]
+    answers = {
+        "project_name": text[:72],
+        "description": text,
+        "author_name": owner,
+        "repo_name": "digit-reader",
+    } | choices
+    repository = make_repository(**answers)
+    plain = make_repository(author_name="jane_doe", **choices)
+    assert parse_all(repository) == parse_all(plain), "the text has added a line or a file"
+    project, record, readme = carried(repository)
+    assert (project["description"], project["authors"]) == (text, [{"name": owner}])
+    assert {name: record[name] for name in answers} == answers
+    assert readme.split("\n")[0] == text[:72] and text in readme
+    assert not list(repository.parent.rglob("pwned")) and not (TEMPLATE / "pwned").exists()
+
+
+def test_every_choice_is_rendered_with_a_hostile_text():
+    assert len(HOSTILE) >= len(EVERY_CHOICE)
+
+
+def test_free_text_is_written_quoted_for_the_format_of_its_file():
+    """Plain text needs no quoting; the record of the answers uses tojson; everything else takes a private variable."""
+    as_it_is = {"LICENSE", ".template-answers.json"}
+    for path in (TEMPLATE / "{{cookiecutter.repo_name}}").rglob("*"):
+        bare = r"cookiecutter\.(project_name|description|author_name)\b"
+        assert not re.search(bare, path.name)
+        if path.is_file() and not any(name in path.name for name in as_it_is):
+            assert not re.search(bare, path.read_text(encoding="utf-8", errors="replace")), path
+
+
+def test_a_replay_renders_the_same_as_the_answers_it_holds(make_repository, settings_file, tmp_path):
+    text = HOSTILE[2]
+    answers = {"project_name": "Replayed", "description": text, "author_name": text, "gke_zone": "europe-west10-a"}
+    with typed(answers):
+        first = cookiecutter(str(TEMPLATE), output_dir=tmp_path / "first", config_file=settings_file)
+    again = cookiecutter(str(TEMPLATE), output_dir=tmp_path / "again", config_file=settings_file, replay=True)
+    assert contents(first) == contents(again)
+
+
+def contents(repository):
+    """Every file of a folder, byte for byte."""
+    return {path.relative_to(repository): path.read_bytes() for path in Path(repository).rglob("*") if path.is_file()}

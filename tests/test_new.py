@@ -1,0 +1,131 @@
+"""`make new`: what goes wrong becomes a sentence with a remedy and an exit code, and nothing is left behind."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import TEMPLATE, context_of
+
+SCRIPT = TEMPLATE / "tools/new.py"
+
+
+@pytest.fixture(scope="module")
+def new():
+    spec = importlib.util.spec_from_file_location("new", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(new, tmp_path, settings_file, capfd):
+    def call(*arguments):
+        code = new.main(["--config-file", str(settings_file), "--output-dir", str(tmp_path), *arguments])
+        told = capfd.readouterr()
+        assert "Traceback" not in told.err + told.out
+        return code, told.out, told.err
+
+    return call
+
+
+def test_a_repository_is_made_and_its_next_commands_are_told(run, tmp_path):
+    code, told, _ = run("--no-input", "project_name=Digit Reader")
+    assert code == 0
+    assert f"cd {tmp_path}/digit-reader" in told and "make setup pipeline" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["digit-reader"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("gcr_personal_subdir=Maybe", ['gcr_personal_subdir: "Maybe"', "one of: No, Yes"]),
+        ("gcr_personal_subdir=yes", ["try:   Yes"]),
+        ("open_source_license=GPL", ["one of: MIT, BSD-3-Clause, No license file"]),
+        ("gcp_project_id=My_Project", ['gcp_project_id: "My_Project"', "try:   my-project"]),
+        ("repo_name=a/b", ['repo_name: "a/b"', "try:   a-b"]),
+        ("repo_name=../evil", ['repo_name: "../evil"', "try:   evil"]),
+        ("repo_name=a/b/../c", ["repo_name: "]),
+        ("repo_name=", ["repo_name is empty or a path"]),
+        ("repo_name=..", ["repo_name is empty or a path"]),
+        ("repo_name=" + "a" * 300, ["repo_name is too long", "At most 40"]),
+        ("gcp_projectid=my-project", ["no question", "Did you mean gcp_project_id?"]),
+        ("zzz=1", ["no question", "project_name, description"]),
+        ("__image_prefix=x", ["no question"]),
+        ("description={% if", ["answers that are given there", "type this one at its prompt"]),
+        ("description={{ nothing }}", ["answers that are given there"]),
+    ],
+)
+def test_an_answer_that_cannot_work_is_a_sentence(run, tmp_path, answer, told):
+    beside = set(tmp_path.parent.iterdir())
+    code, out, err = run("--no-input", answer)
+    assert code == 1 and not out
+    assert all(part in err for part in told)
+    assert not list(tmp_path.iterdir()) and set(tmp_path.parent.iterdir()) == beside
+
+
+def test_a_repository_that_exists_is_kept_and_the_ways_on_are_told(run, tmp_path):
+    run("--no-input")
+    mine = tmp_path / "digit-reader/mine.txt"
+    mine.write_text("mine")
+    code, _, told = run("--no-input")
+    assert code == 1 and "digit-reader exists already" in told and "--overwrite-if-exists" in told
+    code, out, _ = run("--no-input", "--overwrite-if-exists")
+    assert code == 0 and "make setup pipeline" in out and mine.read_text() == "mine"
+
+
+def test_a_folder_that_a_wrong_name_shares_is_kept(run, tmp_path):
+    (tmp_path / "a").mkdir()
+    code, _, _ = run("--no-input", "repo_name=a/b")
+    assert code == 1 and [path.name for path in tmp_path.rglob("*")] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "No such file"),
+        ("{", "Nothing was made"),
+        ("[]", "not a replay"),
+        ('{"cookiecutter": 5}', "not a replay"),
+    ],
+)
+def test_a_replay_that_cannot_be_read_is_a_sentence(run, tmp_path_factory, tmp_path, content, told):
+    file = tmp_path_factory.mktemp("replay") / "replay.json"
+    if content is not None:
+        file.write_text(content)
+    code, _, err = run("--replay-file", str(file))
+    assert code == 1 and told in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_replay_of_another_version_is_a_sentence(run, tmp_path_factory, tmp_path):
+    file = tmp_path_factory.mktemp("replay") / "replay.json"
+    kept = {name: answer for name, answer in context_of().items() if name != "__bucket"}
+    file.write_text(json.dumps({"cookiecutter": kept}))
+    code, _, told = run("--replay-file", str(file))
+    assert code == 1 and "does not fit this version" in told and "NAME=VALUE" in told
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_options_of_cookiecutter_and_their_errors_are_its_own(run):
+    assert run("--help")[1].startswith("Usage: ")
+    code, _, told = run("--no-such-option")
+    assert code == 2 and "--no-such-option" in told
+    code, _, told = run("--no-input", "no-equals-sign")
+    assert code == 2 and "key=value" in told
+    code, _, told = run("--no-input", "--replay")
+    assert code == 1 and "replay" in told
+
+
+def test_leaving_at_a_prompt_leaves_nothing(tmp_path, settings_file):
+    command = [sys.executable, SCRIPT, "--config-file", settings_file, "--output-dir", tmp_path]
+    done = subprocess.run(command, input="Digits\n", capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "nothing was made" in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_rules_are_told_the_same_by_both(new, rules):
+    context = context_of(gcp_project_id="My_Project")
+    assert new.load_rules().report(rules.problems(context)) == rules.report(rules.problems(context))
