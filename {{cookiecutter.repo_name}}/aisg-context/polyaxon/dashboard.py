@@ -1,7 +1,7 @@
 """`make ui`: the real Polyaxon server and dashboard on this machine, with the runs made here. Ctrl-C ends it.
 
-The server listens on loopback only. It keeps its database and its copies of the runs in outputs/dashboard/, which can be
-deleted at any time. Runs that are made while it is open are shown too, a few seconds after they end.
+The server listens on loopback only. It keeps its database and its copies of the runs in outputs/dashboard/, which can
+be deleted at any time. Runs that are made while it is open are shown too, a few seconds after they end.
 """
 
 import contextlib

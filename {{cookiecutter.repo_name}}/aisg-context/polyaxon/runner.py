@@ -114,7 +114,7 @@ def _process(replica: dict, tracking: dict[str, str]) -> Process:
 
 
 def _variables(replica: dict) -> Iterator[tuple[str, str]]:
-    """The container's environment variables; what comes from a secret on the cluster comes from the environment here."""
+    """The container's environment variables; those that secrets give on the cluster are taken as they are here."""
     secrets = {volume["name"] for volume in replica.get("volumes") or [] if "secret" in volume}
     mounts = [
         mount["mountPath"] for mount in replica["container"].get("volumeMounts") or [] if mount["name"] in secrets
