@@ -79,7 +79,7 @@ def prepare(source: str, output: Path, raw: Path) -> None:
     help="Of SGD, in the recipe article: 0.5.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, same result. Default: 1.")
-@click.option("--name", default="train", help="Of the run.")
+@click.option("--name", default="train", envvar="RUN_NAME", help="Of the run.")
 @click.option("--resume", metavar="UUID", help="Go on with a run that was stopped, with its own hyperparameters.")
 def train(data_file: Path, recipe: str, name: str, resume: str | None, **given) -> None:
     """One model, recorded as one run."""
