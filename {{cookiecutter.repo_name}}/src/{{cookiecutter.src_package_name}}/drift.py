@@ -1,0 +1,266 @@
+"""Have the images a model is asked about moved away from those it was trained on?
+
+`describe` sums up the training images when a bundle is made. The server keeps the same statistics of what it is
+asked, as running sums on its metrics page. `compare` puts the two side by side, in standard deviations of the
+training images, so that a shift of 1 means the same for every statistic.
+
+Runs with numpy alone, so that both environments can import it: the one that trains and the one that serves.
+
+    python -m PACKAGE.drift URL [URL ...] --bundle build/bundle [--window SECONDS] [--json]
+
+URL is the server's metrics port (http://127.0.0.1:6000/metrics); give one for each replica.
+Exit code: 0 the inputs look like the training inputs, 1 they have moved, 2 it cannot be said (and why).
+"""
+import argparse
+import json
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+
+SIDE = 28
+STATISTICS = {  # one number for each image, and what it tells
+    "mean": "mean pixel, 0-255",
+    "ink": "share of pixels above 127",
+    "roughness": "mean step between neighbours",
+    "row": "centre of the ink, rows down from the middle",
+    "column": "centre of the ink, columns right from the middle",
+    "slant": "correlation of row and column in the ink",
+    "height": "log of the ink's height over its width",
+}
+SHIFT = 0.25  # standard deviations by which a mean must move to be called moved: a small effect by Cohen's rule
+SIGMAS = 4.0  # and by how many standard errors, so that few images raise no alarm
+FEWEST = 30  # images below which nothing is said
+
+IMAGES_METRIC = "model_images_total"
+SUM_METRIC = "model_input_statistic_total"
+SQUARES_METRIC = "model_input_statistic_squares_total"
+INFO_METRIC = "model_info"
+
+
+def _moments() -> np.ndarray:
+    """Columns which turn one image's 784 pixels into total, and first and second moments about the middle."""
+    row, column = (np.mgrid[0:SIDE, 0:SIDE] - (SIDE - 1) / 2).reshape(2, -1)
+    columns = [np.ones(SIDE * SIDE), row, column, row * row, column * column, row * column]
+    return np.ascontiguousarray(np.stack(columns, axis=1), dtype=np.float32)
+
+
+_MOMENTS = _moments()
+
+
+def statistics(pixels) -> np.ndarray:
+    """What each image looks like: float64 [N, len(STATISTICS)], in the order of STATISTICS.
+
+    pixels: [N, 28, 28] or [N, 784], 0-255. A black image counts as centred, upright and round.
+    """
+    flat = np.asarray(pixels, dtype=np.float32).reshape(-1, SIDE * SIDE)
+    total, row, column, rows, columns, both = (flat @ _MOMENTS).T
+    ink = np.maximum(total, 1.0)
+    row, column = row / ink, column / ink
+    tall = np.maximum(rows / ink - row * row, 0.01)
+    wide = np.maximum(columns / ink - column * column, 0.01)
+    found = np.empty((len(flat), len(STATISTICS)))
+    found[:, 0] = total / flat.shape[1]
+    found[:, 1] = np.count_nonzero(flat > 127, axis=1) / flat.shape[1]
+    found[:, 2] = np.abs(flat[:, 1:] - flat[:, :-1]).mean(axis=1)
+    found[:, 3] = row
+    found[:, 4] = column
+    found[:, 5] = (both / ink - row * column) / np.sqrt(tall * wide)
+    found[:, 6] = 0.5 * np.log(tall / wide)
+    return found
+
+
+def describe(pixels) -> dict:
+    """The training images in numbers, for a bundle's metadata.
+
+    pixels: uint8 [N, 28, 28]. Returns {"images": N, "statistics": {name: {"mean": float, "sd": float}}}.
+    """
+    pixels = np.asarray(pixels)
+    if pixels.ndim != 3 or pixels.shape[1:] != (SIDE, SIDE) or len(pixels) < 2:
+        shape = list(pixels.shape)
+        raise ValueError(f"describe takes two or more images as [N, {SIDE}, {SIDE}], not an array of shape {shape}")
+    found = statistics(pixels)
+    means, deviations = found.mean(axis=0), found.std(axis=0)
+    return {
+        "images": len(pixels),
+        "statistics": {
+            name: {"mean": float(mean), "sd": float(sd)} for name, mean, sd in zip(STATISTICS, means, deviations)
+        },
+    }
+
+
+def read_page(page: str) -> dict:
+    """The running sums on a server's metrics page: {"images", "sums", "squares", "run"}.
+
+    ValueError when the page is not that of this model class. (prometheus_client, which has a parser, is not in
+    the working environment; these few lines read only the names above.)
+    """
+    seen = {"images": None, "sums": {}, "squares": {}, "run": None}
+    for line in page.splitlines():
+        if line.startswith("#") or not line.strip():
+            continue
+        name = re.match(r"[a-zA-Z_:][a-zA-Z0-9_:]*", line)
+        name = name.group() if name else ""
+        value = line.rsplit("} ", 1)[-1].split()[0] if "} " in line else line.split()[-1]
+        if name == IMAGES_METRIC:
+            seen["images"] = float(value)
+        elif name in (SUM_METRIC, SQUARES_METRIC) and (label := re.search(r'[{,]statistic="(\w+)"', line)):
+            seen["sums" if name == SUM_METRIC else "squares"][label[1]] = float(value)
+        elif name == INFO_METRIC and (label := re.search(r'[{,]run="([^"]*)"', line)):
+            seen["run"] = label[1]
+    if seen["images"] is None or any(set(seen[part]) != set(STATISTICS) for part in ("sums", "squares")):
+        raise ValueError("not this model's metrics page: give the metrics port (6000 unless set), with the path /metrics")
+    return seen
+
+
+def add(pages: list) -> dict:
+    """Several replicas as one: their sums added. ValueError when they serve different models."""
+    runs = {page["run"] for page in pages}
+    if len(runs) > 1:
+        raise ValueError(f"the servers answer from different runs: {', '.join(sorted(map(str, runs)))}")
+    return {
+        "images": sum(page["images"] for page in pages),
+        "sums": {name: sum(page["sums"][name] for page in pages) for name in STATISTICS},
+        "squares": {name: sum(page["squares"][name] for page in pages) for name in STATISTICS},
+        "run": runs.pop(),
+    }
+
+
+def since(now: dict, before: dict) -> dict:
+    """What was seen between two looks at the same servers. ValueError when they were restarted in between."""
+    if now["images"] < before["images"] or now["run"] != before["run"]:
+        raise ValueError("the server was restarted between the two looks: look again")
+    return {
+        "images": now["images"] - before["images"],
+        "sums": {name: now["sums"][name] - before["sums"][name] for name in STATISTICS},
+        "squares": {name: now["squares"][name] - before["squares"][name] for name in STATISTICS},
+        "run": now["run"],
+    }
+
+
+def compare(seen: dict, metadata: dict) -> dict:
+    """What a server saw, beside what the model was trained on.
+
+    seen: from `read_page`, `add` or `since`; metadata: a bundle's metadata.json. Returns {"images", "verdict":
+    "quiet" | "moved" | "too few", "run", "statistics": {name: {"training", "served", "shift", "spread", "moved"}}}:
+    `shift` in standard deviations of the training images, `spread` the served deviation over the training one.
+    ValueError when the server answers from another run than the bundle's.
+    """
+    run = metadata["run"]["uuid"]
+    if seen["run"] not in (None, run):
+        raise ValueError(f"the server answers from run {seen['run']}, the bundle is of run {run}: give the bundle it serves")
+    images, training = seen["images"], metadata["training_inputs"]["statistics"]
+    report = {"images": int(images), "run": run, "verdict": "too few", "statistics": {}}
+    if images < FEWEST:
+        return report
+    for name in STATISTICS:
+        mean, sd = training[name]["mean"], max(training[name]["sd"], 1e-9)
+        served = seen["sums"][name] / images
+        deviation = max(seen["squares"][name] / images - served * served, 0.0) ** 0.5
+        shift = (served - mean) / sd
+        moved = abs(shift) >= SHIFT and abs(shift) * images**0.5 >= SIGMAS
+        report["statistics"][name] = {
+            "training": mean, "served": served, "shift": shift, "spread": deviation / sd, "moved": moved,
+        }
+    report["verdict"] = "moved" if any(found["moved"] for found in report["statistics"].values()) else "quiet"
+    return report
+
+
+def as_text(report: dict) -> str:
+    """A report for people: a table, and the verdict in a line."""
+    if report["verdict"] == "too few":
+        return f"{report['images']} images seen: too few to say (at least {FEWEST} are needed). Ask again later."
+    lines = [f"{'statistic':<10} {'training':>9} {'served':>9} {'shift':>7} {'spread':>7}"]
+    for name, found in report["statistics"].items():
+        mark = "  moved" if found["moved"] else ""
+        numbers = f"{found['training']:>9.3f} {found['served']:>9.3f} {found['shift']:>+7.2f} {found['spread']:>7.2f}"
+        lines.append(f"{name:<10} {numbers}{mark}")
+    moved = [f"{name} ({STATISTICS[name]})" for name, found in report["statistics"].items() if found["moved"]]
+    lines.append("")
+    if moved:
+        lines.append(f"MOVED over {report['images']} images: {'; '.join(moved)}.")
+        lines.append("Look at what callers send (inverted? scaled? another source?) before the answers are trusted.")
+    else:
+        lines.append(f"Quiet over {report['images']} images: they look like the training images of run {report['run']}.")
+    return "\n".join(lines)
+
+
+def fetch(url: str, timeout: float = 10.0) -> str:
+    """A metrics page. ValueError, with the address and the reason, when it cannot be had."""
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url} is not an http address: give one such as http://127.0.0.1:6000/metrics")
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as answer:
+            return answer.read().decode("utf-8", "replace")
+    except (OSError, urllib.error.URLError) as error:
+        reason = getattr(error, "reason", error)
+        raise ValueError(f"{url} does not answer ({reason}): is the server up, and is this its metrics port?") from error
+
+
+def look(urls: list) -> dict:
+    """The sums of all the servers, added. ValueError names the address that is wrong."""
+    pages = []
+    for url in urls:
+        page = fetch(url)
+        try:
+            pages.append(read_page(page))
+        except ValueError as error:
+            raise ValueError(f"{url}: {error}") from error
+    return add(pages)
+
+
+def load_metadata(bundle) -> dict:
+    """A bundle's metadata. ValueError, with what to type next, when it is not there or cannot be read."""
+    path = Path(bundle) / "metadata.json"
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+        metadata["training_inputs"]["statistics"]["mean"], metadata["run"]["uuid"]
+    except OSError as error:
+        hint = "make the bundle with `make package`, or give --bundle"
+        raise ValueError(f"{path} cannot be read ({error.strerror}): {hint}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        hint = "make it again with `make package`"
+        raise ValueError(f"{path} is not a bundle's metadata with training inputs: {hint}") from error
+    return metadata
+
+
+def check(urls: list, bundle, window: float = 0.0) -> dict:
+    """Look at the servers (twice, `window` seconds apart, when it is not 0) and compare with the bundle's training."""
+    metadata = load_metadata(bundle)
+    seen = look(urls)
+    if window > 0:
+        time.sleep(window)
+        seen = since(look(urls), seen)
+    return compare(seen, metadata)
+
+
+def main(arguments=None) -> int:
+    """The command; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="drift", description="Have a model's inputs moved away from its training inputs?"
+    )
+    parser.add_argument(
+        "urls", nargs="+", metavar="URL", help="a server's metrics page, such as http://127.0.0.1:6000/metrics"
+    )
+    parser.add_argument("--bundle", default="build/bundle", help="the bundle that is served (default: %(default)s)")
+    parser.add_argument(
+        "--window", type=float, default=0.0, metavar="SECONDS",
+        help="judge only what arrives in this time (default: all since the start)",
+    )
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    given = parser.parse_args(arguments)
+    try:
+        report = check(given.urls, given.bundle, given.window)
+    except ValueError as error:
+        print(f"drift: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(report, indent=2) if given.json else as_text(report))
+    return {"quiet": 0, "moved": 1, "too few": 2}[report["verdict"]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

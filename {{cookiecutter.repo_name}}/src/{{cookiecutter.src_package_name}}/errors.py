@@ -1,0 +1,20 @@
+"""The exceptions that speak to the user."""
+
+import signal
+
+
+class UserError(Exception):
+    """Something the user can mend: shown as a message with exit code 1, never as a traceback."""
+
+
+class Stopped(Exception):
+    """A signal asked training to stop; `run` is the uuid of the run that it recorded."""
+
+    def __init__(self, number: int, run: str, resumable: bool) -> None:
+        remedy = (
+            f"Go on with: make train RESUME={run}"
+            if resumable
+            else "It had not finished an epoch: there is nothing to resume."
+        )
+        super().__init__(f"Stopped by {signal.Signals(number).name}; run {run} is recorded as stopped. {remedy}")
+        self.number = number

@@ -1,0 +1,121 @@
+"""The real seldon-core-microservice on a bundle, on this machine."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+from .bundle_files import BUNDLE, MODEL, environment_of
+from .errors import UserError
+from .files import atomic_file
+
+ADDRESS_FILE = Path("build/serving.json")  # where `predict` finds the server that `serve` started
+HOST = "127.0.0.1"
+START_SECONDS, STOP_SECONDS = 60, 15
+
+
+@contextmanager
+def server(bundle: Path = BUNDLE, port: int = 0, log: int | None = None) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Serve `bundle` while the block runs: gives the URL and the process, once it is ready.
+
+    Args:
+        port: of REST; 0 takes a free one.
+        log: a file descriptor for what the server says; None shares this process's.
+
+    Raises:
+        UserError: no bundle, no serving environment, or the server did not come up.
+    """
+    command, environment = _command(bundle)
+    port = port or _free_port()
+    environment |= {
+        "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
+        "PREDICTIVE_UNIT_GRPC_SERVICE_PORT": str(_free_port()),
+        "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(metrics_port := _free_port()),
+    }
+    # A session of its own: the server starts workers, and all of them must end with it.
+    process = subprocess.Popen(command, cwd=bundle, env=environment, stdout=log, stderr=log, start_new_session=True)
+    url = f"http://{HOST}:{port}"
+    try:
+        _wait_until_ready(url, process)
+        with _published(url, f"http://{HOST}:{metrics_port}/metrics"):
+            yield url, process
+    finally:
+        _stop(process)
+
+
+def published_url() -> str | None:
+    """The URL of the server that `serve` runs, if one does."""
+    try:
+        return json.loads(ADDRESS_FILE.read_text(encoding="utf-8"))["url"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def serving_python() -> Path:
+    """The Python of the serving environment, which SERVING_VENV names."""
+    folder = Path(os.environ.get("SERVING_VENV", ".venv-serving"))
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    if not python.is_file():
+        raise UserError(f"There is no serving environment at {folder}. Make it with: make setup")
+    return python.absolute()
+
+
+def _command(bundle: Path) -> tuple[list[str], dict[str, str]]:
+    if not (bundle / MODEL).is_file():
+        raise UserError(f"There is no bundle at {bundle}. Make it with: make package")
+    settings = environment_of(bundle)
+    # The working environment's PYTHONPATH must not hide the bundle's own copy of the code.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | settings
+    microservice = serving_python().with_name("seldon-core-microservice")
+    return [str(microservice), settings["MODEL_NAME"], "--service-type", settings["SERVICE_TYPE"]], environment
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise UserError(
+                f"The server ended with exit code {process.returncode} before it was ready; see what it said."
+            )
+        try:
+            if requests.get(f"{url}/health/status", timeout=2).ok:
+                return
+        except requests.RequestException:
+            pass
+        time.sleep(0.1)
+    raise UserError(f"The server was not ready after {START_SECONDS} s.")
+
+
+@contextmanager
+def _published(url: str, metrics: str) -> Iterator[None]:
+    with atomic_file(ADDRESS_FILE) as draft:
+        draft.write_text(json.dumps({"url": url, "metrics": metrics}), encoding="utf-8")
+    try:
+        yield
+    finally:
+        ADDRESS_FILE.unlink(missing_ok=True)
+
+
+def _stop(process: subprocess.Popen) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(STOP_SECONDS)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,0 +1,152 @@
+"""Where runs are recorded, and which was best.
+
+A run is recorded by Polyaxon tracking: on this machine offline, in `outputs/runs/<uuid>/`; inside a Polyaxon job
+online, by itself.
+"""
+
+import csv
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+
+ROOT_VARIABLE = "POLYAXON_OFFLINE_ROOT"
+OWNER = "default"  # the owner of every project in Polyaxon's community edition
+PROJECT = __package__.replace("_", "-")
+RECORD = "run.plx.json"
+CHECKPOINT, MODEL = "checkpoint.pt", "model.pt"  # among a run's outputs
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recorded run; `folder` holds its events and, under outputs/, its model."""
+
+    uuid: str
+    name: str
+    status: str
+    created_at: str
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "outputs" / MODEL
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "outputs" / CHECKPOINT
+
+
+def root() -> Path:
+    """The folder that holds runs/."""
+    return Path(os.environ.setdefault(ROOT_VARIABLE, "outputs"))
+
+
+def start(name: str, resume: str | None = None):
+    """Begin to record a run, or go on with the one whose uuid is `resume`; gives Polyaxon's tracking run.
+
+    The caller ends it with `log_stopped` or `log_failed` where it did not go well, then `end()`.
+    """
+    root()  # before polyaxon is imported: it reads the variable then
+    from polyaxon import settings, tracking
+    from polyaxon.schemas import V1Statuses
+
+    if settings.CLIENT_CONFIG.is_managed:  # inside a Polyaxon job: the platform has made the run already
+        return tracking.init()
+    run = tracking.init(
+        owner=OWNER, project=PROJECT, name=name, run_uuid=resume or _given_uuid(), is_offline=True,
+        track_code=False, track_env=False, track_logs=False, collect_resources=False,
+    )  # fmt: skip
+    if resume:
+        run.log_status(V1Statuses.RESUMING, reason="Resume", message="Resumed from its checkpoint")
+        run.start()
+    return run
+
+
+def _given_uuid() -> str | None:
+    """The uuid that whoever started this process has for its run, in Polyaxon's own variable."""
+    return os.environ.get("POLYAXON_RUN_INSTANCE", "").rpartition(".")[2] or None  # OWNER.PROJECT.runs.UUID
+
+
+def save(run) -> None:
+    """Write the record of an offline run now: one that is killed later still says that it began, and with what."""
+    if run._is_offline:
+        run.persist_run(path=run.get_artifacts_path())
+
+
+def recorded() -> list[Run]:
+    """Every run recorded on this machine, oldest first."""
+    runs = []
+    for record in root().glob(f"runs/*/{RECORD}"):
+        content = json.loads(record.read_text(encoding="utf-8"))
+        runs.append(
+            Run(
+                uuid=content["uuid"],
+                name=content.get("name") or "",
+                status=content.get("status") or "unknown",
+                created_at=content.get("created_at") or "",
+                inputs=content.get("inputs") or {},
+                outputs=content.get("outputs") or {},
+                folder=record.parent,
+            )
+        )
+    return sorted(runs, key=lambda run: run.created_at)
+
+
+def find(uuid: str) -> Run:
+    """The one run whose uuid is, or begins with, `uuid`."""
+    matches = [run for run in recorded() if run.uuid.startswith(uuid)] if uuid else []
+    if len(matches) == 1:
+        return matches[0]
+    reason = f"{len(matches)} runs begin with it" if matches else "there is none"
+    raise UserError(f"No single run {uuid!r} under {root() / 'runs'}: {reason}. See them with: make best")
+
+
+def ranking(metric: str = "accuracy", mode: str = "max") -> list[Run]:
+    """The runs that succeeded and have a model and the metric, best first; the earlier of two equals comes first."""
+    succeeded = [run for run in recorded() if run.status == "succeeded" and run.model.is_file()]
+    if not succeeded:
+        raise UserError(f"There is no run that succeeded under {root() / 'runs'}. Make one with: make train")
+    candidates = [run for run in succeeded if _is_number(run.outputs.get(metric))]
+    if not candidates:
+        known = sorted({name for run in succeeded for name, value in run.outputs.items() if _is_number(value)})
+        raise UserError(f"No run that succeeded has the metric {metric!r}. They have: {', '.join(known)}.")
+    return sorted(candidates, key=lambda run: run.outputs[metric], reverse=mode == "max")
+
+
+def best(metric: str = "accuracy", mode: str = "max") -> Run:
+    return ranking(metric, mode)[0]
+
+
+def table(ranking: list[Run], metric: str = "accuracy") -> str:
+    """Runs as lines to read, in the order given; the last line names the first as the best."""
+    columns = ["recipe", "batch_size", "epochs", "lr", "momentum", "seed"]
+    metrics = list(dict.fromkeys([metric, "accuracy", "test_accuracy"]))
+    rows = [["run", *metrics, *columns, "made (UTC)"]]
+    for run in ranking:
+        values = [run.outputs.get(name) for name in metrics] + [run.inputs.get(name) for name in columns]
+        rows.append([run.uuid[:12], *map(_cell, values), run.created_at[:16].replace("T", " ")])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([*lines, f"best by {metric}: {ranking[0].uuid}"])
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def recorded_steps(folder: Path, metric: str) -> set[int]:
+    """The steps at which a metric was recorded, from the run's event file."""
+    path = folder / "events" / "metric" / f"{metric}.plx"
+    if not path.is_file():
+        return set()
+    with path.open(newline="", encoding="utf-8") as file:
+        return {int(row["step"]) for row in csv.DictReader(file, delimiter="|")}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,94 @@
+"""What the tests share: one folder in which data is prepared, a model trained and its bundle made, once each."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from {{ cookiecutter.src_package_name }} import local_server, runs
+from {{ cookiecutter.src_package_name }}.bundle_files import BUNDLE
+from {{ cookiecutter.src_package_name }}.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory) -> Path:
+    """A folder that stands for the repository's root, so that the tests' data and runs stay apart from yours."""
+    folder = tmp_path_factory.mktemp("workplace")
+    for name in ("serving-requirements.txt", "serving.env", "tests"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@pytest.fixture
+def in_workplace(workplace, monkeypatch) -> Path:
+    """The test runs in the workplace, with nothing of a Polyaxon environment around it."""
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv(runs.ROOT_VARIABLE, "outputs")
+    return workplace
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """The environment of a stage's process: this repository's source, and nothing of a Polyaxon around it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("POLYAXON_")}
+    return kept | {
+        "PYTHONPATH": str(ROOT / "src"),
+        "SERVING_VENV": str(ROOT / os.environ.get("SERVING_VENV", ".venv-serving")),
+    }
+
+
+@pytest.fixture(scope="session")
+def command() -> list[str]:
+    """What starts a stage, as the Makefile does it."""
+    return [sys.executable, "-m", f"{runs.__package__}.cli"]
+
+
+@pytest.fixture(scope="session")
+def stage(workplace, environment, command):
+    """Run a stage as its user does: `stage("train", "--epochs", "2")` gives the finished process."""
+
+    def run(*arguments: str, cwd: Path = workplace, fails: bool = False) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            [*command, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def data_file(workplace, stage) -> Path:
+    """The 5,000 digits, prepared."""
+    stage("prepare")
+    return workplace / "data/processed/digits.safetensors"
+
+
+@pytest.fixture(scope="session")
+def trained(workplace, stage, data_file) -> str:
+    """The uuid of a run of the default recipe."""
+    stage("train", "--name", "shared")
+    return stage("best", "--id").stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def bundle(workplace, stage, trained) -> Path:
+    """The bundle of that run."""
+    stage("package", "--run", trained)
+    return workplace / BUNDLE
+
+
+@pytest.fixture(scope="session")
+def serving_python() -> Path:
+    """The Python of the serving environment."""
+    try:
+        return local_server.serving_python()
+    except UserError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))

@@ -1,0 +1,126 @@
+"""A real server for the tests: seldon-core-microservice on a bundle, from the serving environment."""
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import requests
+
+REPOSITORY = Path(__file__).parents[1]
+JSON = {"Content-Type": "application/json"}
+PREDICT = "/api/v1.0/predictions"
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def serving_environment() -> dict:
+    """How the server is started, from the file that the bundle carries as .s2i/environment."""
+    lines = (REPOSITORY / "serving.env").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+class Server:
+    """One server's addresses, process and output."""
+
+    def __init__(self, bundle, python, environment, before=()):
+        self.port, self.metrics_port, self.grpc_port = free_port(), free_port(), free_port()
+        self.bundle = Path(bundle)
+        settings = {
+            **serving_environment(),
+            "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(self.port),
+            "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(self.metrics_port),
+            "PREDICTIVE_UNIT_GRPC_SERVICE_PORT": str(self.grpc_port),
+            **environment,
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GUNICORN"))}
+        command = [Path(python).absolute().parent / "seldon-core-microservice", settings["MODEL_NAME"], "--service-type", "MODEL"]
+        self.log = tempfile.NamedTemporaryFile(prefix="server-", suffix=".log")  # noqa: SIM115 (closed by `end`)
+        self.process = subprocess.Popen(
+            [*map(str, before), *map(str, command)], cwd=self.bundle, env={**inherited, **settings},
+            stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True,
+        )
+
+    def url(self, path: str = PREDICT) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def output(self) -> str:
+        return Path(self.log.name).read_text(encoding="utf-8", errors="replace")
+
+    def wait_until_ready(self, seconds: float = 30.0) -> None:
+        """Return when /health/status answers 200; AssertionError with the server's output when it does not."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.process.poll() is None:
+            with contextlib.suppress(requests.RequestException):
+                if requests.get(self.url("/health/status"), timeout=5).status_code == 200:
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"the server was not ready in {seconds} s; it said:\n{self.output()[-3000:]}")
+
+    def workers(self) -> list:
+        """Process ids of the REST server's workers, as gunicorn's log tells and as are still alive."""
+        lines = [line for line in self.output().splitlines() if "Booting worker with pid: " in line]
+        pids = [int(line.rsplit("pid: ", 1)[1]) for line in lines]
+        return [pid for pid in pids if _parent(pid) == self.process.pid]
+
+    def metrics(self) -> dict:
+        """The metrics page: {name with its own labels, such as 'model_predictions_total{class="7"}': value}."""
+        page = requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5)
+        assert page.status_code == 200
+        found = {}
+        for line in page.text.splitlines():
+            if line.startswith("model_"):
+                name, _, rest = line.partition("{")
+                labels, _, value = rest.rpartition("} ")
+                own = ("code", "class", "statistic", "le", "run")
+                kept = [label for label in labels.split(",") if label.split("=")[0] in own]
+                found[name + ("{" + ",".join(kept) + "}" if kept else "")] = float(value)
+        return found
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=10)
+        self.log.close()
+
+
+def _parent(pid: int):
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def serve(bundle, python, before=(), wait=True, **environment):
+    """A server that is ready, and ended with all its processes. `before` goes before the command."""
+    server = Server(bundle, python, environment, before)
+    try:
+        if wait:
+            server.wait_until_ready()
+        yield server
+    finally:
+        server.end()
+
+
+def recorded(bundle) -> list:
+    """The bundle's recorded answers: label, pixels and probabilities of ten digits."""
+    return json.loads((Path(bundle) / "recorded-answers.json").read_text())
+
+
+def answers_right(server) -> bool:
+    """Whether the server still reads a digit, as its model did when it was packaged."""
+    digit = recorded(server.bundle)[3]
+    answer = requests.post(server.url(), json={"data": {"ndarray": [digit["pixels"]]}}, timeout=10)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()["data"]["ndarray"][0]
+    return max(abs(a - b) for a, b in zip(found, digit["probabilities"], strict=True)) < 1e-4

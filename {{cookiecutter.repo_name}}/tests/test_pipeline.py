@@ -1,0 +1,101 @@
+"""pipeline, serve and predict over real HTTP; a second run does nothing again, a change runs what depends on it."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from {{ cookiecutter.src_package_name }} import client, local_server
+from {{ cookiecutter.src_package_name }}.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def finished(stage, serving_python, data_file, trained):
+    """The output of one pipeline in the workplace, whose data and run are there already."""
+    return stage("pipeline").stdout
+
+
+def test_it_ends_with_answers_over_http_the_accuracy_and_a_picture(finished, workplace, trained):
+    assert f"answered by run {trained}" in finished
+    assert "on the test digits" in finished
+    answers = json.loads((workplace / "build/answers.json").read_text(encoding="utf-8"))["answers"]
+    right = sum(answer["digit"] == answer["name"].split("/")[-1][0] for answer in answers)
+    assert len(answers) == 10
+    assert right >= 8
+    assert (workplace / "build/digits.png").stat().st_size > 1000
+
+
+def test_a_stage_whose_inputs_are_there_is_not_run_again(finished):
+    assert "data     up to date" in finished
+    assert "train    up to date" in finished
+
+
+def test_again_there_is_nothing_to_do_and_the_answer_is_the_same(finished, stage):
+    again = stage("pipeline").stdout
+    for name in ("data", "train", "package", "serve"):
+        assert f"{name:8} up to date" in again
+    assert again[again.index("predict") :] == finished[finished.index("predict") :]
+
+
+def test_what_is_gone_is_made_again(finished, stage, workplace):
+    (workplace / "build/bundle/model.onnx").unlink()
+    again = stage("pipeline").stdout
+    assert "package  build/bundle" in again
+    assert "train    up to date" in again
+
+
+@pytest.fixture(scope="module")
+def served(finished, command, workplace, environment):
+    """`serve` in the background; its process."""
+    process = subprocess.Popen(
+        [*command, "serve"],
+        cwd=workplace,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert "Serving build/bundle at http://127.0.0.1:" in process.stdout.readline()
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def test_predict_finds_the_server_that_serve_started(served, stage, workplace, trained):
+    (image,) = (workplace / "tests/images").glob("0-*.png")
+    shown = stage("predict", str(image), "--index", "87").stdout
+    assert f"answered by run {trained}" in shown
+    answers = json.loads(stage("predict", "--json", str(image)).stdout)
+    assert answers[0]["run"] == trained
+    assert answers[0]["probability"] > 0.5
+
+
+def test_serve_ends_its_server_and_its_address_when_it_is_ended(served, workplace, in_workplace):
+    url = local_server.published_url()
+    served.send_signal(signal.SIGTERM)
+    assert served.wait(30) == 128 + signal.SIGTERM
+    assert local_server.published_url() is None
+    with pytest.raises(UserError, match="No server answers"):
+        client.ask(url, client.read_test_digits([0]))
+
+
+def test_serving_without_a_bundle_names_the_command_that_makes_it(stage, serving_python, tmp_path):
+    assert "make package" in stage("serve", cwd=tmp_path, fails=True).stderr
+
+
+def test_serving_without_its_environment_names_the_command_that_makes_it(bundle, in_workplace, monkeypatch):
+    monkeypatch.setenv("SERVING_VENV", "nowhere")
+    with pytest.raises(UserError, match="make setup"), local_server.server():
+        pass
+
+
+def test_a_server_that_cannot_start_ends_in_a_message(bundle, in_workplace, serving_python, tmp_path):
+    import shutil
+
+    broken = shutil.copytree(bundle, tmp_path / "bundle")
+    (broken / "model.onnx").write_bytes(b"")
+    with pytest.raises(UserError, match="before it was ready"), local_server.server(broken, log=subprocess.DEVNULL):
+        pass

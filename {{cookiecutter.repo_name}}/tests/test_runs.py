@@ -1,0 +1,46 @@
+"""best: the run with the best metric among those that succeeded, as a table and as an id."""
+
+import pytest
+
+from {{ cookiecutter.src_package_name }} import runs
+from {{ cookiecutter.src_package_name }}.errors import UserError
+
+
+@pytest.fixture
+def two_runs(in_workplace, stage, trained, data_file):
+    """The shared run, and one that had ten steps only."""
+    names = {run.name: run.uuid for run in runs.recorded()}
+    if "ten-steps" not in names:
+        stage("train", "--train-steps", "10", "--name", "ten-steps")
+    return trained, {run.name: run.uuid for run in runs.recorded()}["ten-steps"]
+
+
+def test_the_best_is_the_highest_or_the_lowest(two_runs):
+    shared, short = two_runs
+    by_accuracy = [run.uuid for run in runs.ranking("accuracy", "max")]
+    assert by_accuracy.index(shared) < by_accuracy.index(short)
+    by_loss = [run.uuid for run in runs.ranking("loss", "min")]
+    assert by_loss.index(shared) < by_loss.index(short)
+    assert runs.best("accuracy", "min").outputs["accuracy"] <= runs.find(short).outputs["accuracy"]
+
+
+def test_it_is_shown_as_a_table_and_as_an_id(two_runs, stage):
+    table = stage("best").stdout.splitlines()
+    assert table[0].split()[:3] == ["run", "accuracy", "test_accuracy"]
+    assert table[-1] == f"best by accuracy: {stage('best', '--id').stdout.strip()}"
+
+
+def test_an_unknown_metric_names_those_there_are(two_runs, stage):
+    error = stage("best", "--metric", "f1", fails=True).stderr
+    assert "'f1'" in error
+    assert "accuracy, loss, " in error
+
+
+def test_no_run_names_the_command_that_makes_one(stage, tmp_path):
+    assert "make train" in stage("best", cwd=tmp_path, fails=True).stderr
+
+
+def test_a_run_is_found_by_the_beginning_of_its_uuid(in_workplace, trained):
+    assert runs.find(trained[:8]).uuid == trained
+    with pytest.raises(UserError, match="there is none"):
+        runs.find("nothing")

@@ -1,0 +1,246 @@
+"""What the server does when things go wrong around it: it is stopped, killed, given a broken bundle or no disk."""
+import collections
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+from serving_server import JSON, PREDICT, answers_right, recorded, serve
+
+BODY = json.dumps({"data": {"ndarray": [[0] * 784]}}).encode()
+GRACE = 30  # seconds that Kubernetes gives a pod
+
+
+class Load:
+    """Callers who ask all the time, on connections that they keep or on a new one for each request.
+
+    `lost` counts requests whose connection the server had accepted and that got no answer; `refused` those whose
+    connection it did not accept, as it should when it has stopped.
+    """
+
+    def __init__(self, port: int, keep: bool, callers: int = 8):
+        self.port, self.keep = port, keep
+        self.answers, self.lost, self.refused = collections.Counter(), [], 0
+        self._over = threading.Event()
+        self._callers = [threading.Thread(target=self._call, daemon=True) for _ in range(callers)]
+
+    def _call(self):
+        connection = None
+        while not self._over.is_set():
+            if connection is None:
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+                try:
+                    connection.connect()
+                except OSError:
+                    self.refused += 1
+                    connection = None
+                    time.sleep(0.02)
+                    continue
+            try:
+                connection.request("POST", PREDICT, BODY, JSON)
+                answer = connection.getresponse()
+                answer.read()
+                self.answers[answer.status] += 1
+                goes_on = self.keep and not answer.will_close
+            except (OSError, http.client.HTTPException) as error:
+                self.lost.append(repr(error))
+                goes_on = False
+            if not goes_on:
+                connection.close()
+                connection = None
+
+    def __enter__(self):
+        for caller in self._callers:
+            caller.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        for caller in self._callers:
+            caller.join(timeout=30)
+
+
+def stop_under_load(bundle, python, keep, workers, seconds, everyone):
+    with serve(bundle, python, GUNICORN_WORKERS=str(workers)) as server, Load(server.port, keep) as load:
+        time.sleep(seconds)
+        begun = time.monotonic()
+        if everyone:
+            os.killpg(server.process.pid, signal.SIGTERM)
+        else:
+            server.process.send_signal(signal.SIGTERM)
+        code = server.process.wait(timeout=GRACE)
+        took = time.monotonic() - begun
+        time.sleep(0.3)
+    print(f"answered {dict(load.answers)}, lost {load.lost}, refused {load.refused}, ended in {took:.2f} s")
+    assert code == 0
+    assert took < 10
+    assert set(load.answers) == {200}
+    assert load.answers[200] > 100 * seconds
+    assert load.lost == []
+    assert load.refused > 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("keep", [True, False], ids=["kept connections", "new connections"])
+def test_sigterm_under_load_loses_no_request(bundle, serving_python, keep, workers):
+    stop_under_load(bundle, serving_python, keep, workers, seconds=2, everyone=False)
+
+
+def test_sigterm_to_every_process_at_once_loses_no_request(bundle, serving_python):
+    stop_under_load(bundle, serving_python, keep=False, workers=2, seconds=2, everyone=True)
+
+
+@pytest.mark.slow
+def test_sigterm_in_the_middle_of_a_minute_of_load_loses_no_request(bundle, serving_python):
+    stop_under_load(bundle, serving_python, keep=True, workers=1, seconds=30, everyone=False)
+    stop_under_load(bundle, serving_python, keep=False, workers=1, seconds=30, everyone=False)
+
+
+def test_connections_that_say_nothing_do_not_hold_up_the_end(bundle, serving_python):
+    with serve(bundle, serving_python) as server:
+        idle = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        idle.request("POST", PREDICT, BODY, JSON)
+        assert idle.getresponse().read()
+        with socket.create_connection(("127.0.0.1", server.port)):
+            server.process.send_signal(signal.SIGTERM)
+            idle.request("POST", PREDICT, BODY, JSON)  # a moment later, on the connection that was promised to stay
+            answer = idle.getresponse()
+            assert (answer.status, answer.will_close) == (200, True)
+        assert server.process.wait(timeout=10) == 0
+
+
+def test_one_worker_that_is_told_to_stop_is_replaced_and_the_server_goes_on(bundle, serving_python):
+    with serve(bundle, serving_python) as server:
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGTERM)
+        wait_for_another_worker(server, worker)
+        assert answers_right(server)
+
+
+def test_a_killed_worker_comes_back_and_its_counts_stay(bundle, serving_python):
+    with serve(bundle, serving_python) as server:
+        for _ in range(5):
+            assert answers_right(server)
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        wait_for_another_worker(server, worker)
+        assert answers_right(server)
+        assert server.metrics()["model_images_total"] == 6
+
+
+def wait_for_another_worker(server, worker):
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if server.workers() not in ([], [worker]):
+            server.wait_until_ready()
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no worker came after {worker}:\n{server.output()[-2000:]}")
+
+
+def test_two_workers_count_into_one_page(bundle, serving_python):
+    with serve(bundle, serving_python, GUNICORN_WORKERS="2") as server:
+        before = server.metrics()
+        with Load(server.port, keep=False) as load:
+            time.sleep(2)
+        after = server.metrics()
+        assert load.lost == []
+        assert after["model_images_total"] - before["model_images_total"] == load.answers[200]
+        assert len(server.workers()) == 2
+
+
+# --- Bundles that are not whole --------------------------------------------------------------------------------------
+
+
+def change_metadata(bundle, **changed):
+    path = bundle / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+
+def put_model(bundle, model: bytes):
+    (bundle / "model.onnx").write_bytes(model)
+    change_metadata(bundle, model_digest=hashlib.sha256(model).hexdigest())
+
+
+def other_model(bundle):
+    """A good ONNX model with other inputs and outputs: a sum over 3 x 32 x 32."""
+    helper = pytest.importorskip("onnx.helper")
+    number = pytest.importorskip("onnx").TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node("Flatten", ["image"], ["proba"])], "other",
+        [helper.make_tensor_value_info("image", number, ["batch", 3, 32, 32])],
+        [helper.make_tensor_value_info("proba", number, ["batch", 3072])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    put_model(bundle, model.SerializeToString())
+
+
+def other_answers(bundle):
+    answers = recorded(bundle)
+    answers[0]["probabilities"], answers[1]["probabilities"] = answers[1]["probabilities"], answers[0]["probabilities"]
+    (bundle / "recorded-answers.json").write_text(json.dumps(answers))
+
+
+def truncated(bundle):
+    model = (bundle / "model.onnx").read_bytes()
+    (bundle / "model.onnx").write_bytes(model[: len(model) // 2])
+
+
+BROKEN = {  # what is done to the bundle, and what the message must name
+    "no model": (lambda bundle: (bundle / "model.onnx").unlink(), "model.onnx: No such file"),
+    "a truncated model": (truncated, "model.onnx is not the file that metadata.json tells of"),
+    "an empty model": (lambda bundle: put_model(bundle, b""), "model.onnx is not a model"),
+    "a model that is none": (lambda bundle: put_model(bundle, b"\x00" * 1000), "model.onnx is not a model"),
+    "a model of another shape": (other_model, "must take image [N, 1, 28, 28]"),
+    "no metadata": (lambda bundle: (bundle / "metadata.json").unlink(), "metadata.json: No such file"),
+    "metadata that is no JSON": (lambda bundle: (bundle / "metadata.json").write_text("{"), "metadata.json is damaged"),
+    "metadata without a run": (lambda bundle: (bundle / "metadata.json").write_text("{}"), "metadata.json is damaged"),
+    "no recorded answers": (lambda bundle: (bundle / "recorded-answers.json").unlink(), "recorded-answers.json: No such"),
+    "a model that answers otherwise": (other_answers, "does not give the answers in recorded-answers.json"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_bundle_stops_the_start_with_a_message(bundle, serving_python, tmp_path, name):
+    change, words = BROKEN[name]
+    broken = tmp_path / "bundle"
+    shutil.copytree(bundle, broken)
+    change(broken)
+    with serve(broken, serving_python, wait=False) as server:
+        code = server.process.wait(timeout=30)
+        said = server.output()
+    assert code not in (0, None)
+    assert words in said, said[-3000:]
+    assert "make package" in said
+    assert "Traceback" not in said
+    assert said.count("The model cannot be served") == 1
+
+
+# --- No disk ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_disk_that_takes_no_byte_does_not_stop_serving(bundle, serving_python):
+    """As on a full disk, every write to a file fails: the size limit of files is 0. (Output is no file in a pod.)"""
+    full = ["sh", "-c", "exec prlimit --fsize=0 \"$@\" >/dev/null 2>&1", "sh"]
+    with serve(bundle, serving_python, before=full) as server:
+        for _ in range(20):
+            assert answers_right(server)
+        assert server.metrics()["model_images_total"] == 20
+
+
+def test_a_read_only_root_filesystem_does_not_stop_serving(bundle, serving_python):
+    apart = ["unshare", "--map-root-user", "--mount"]
+    read_only = "mount -o remount,bind,ro / && ! touch /tmp/written 2>/dev/null && exec \"$@\""
+    tried = subprocess.run([*apart, "sh", "-c", read_only, "sh", "true"], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"this machine lets no one mount: {tried.stderr.strip() or tried.returncode}")
+    with serve(bundle, serving_python, before=[*apart, "sh", "-c", read_only, "sh"]) as server:
+        assert answers_right(server)
+        assert server.metrics()["model_images_total"] == 1

@@ -1,0 +1,141 @@
+"""train: it learns, the same seed gives the same model, and a stopped or killed run goes on to the same end."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+import torch
+
+from {{ cookiecutter.src_package_name }} import runs, training
+from {{ cookiecutter.src_package_name }}.errors import UserError
+
+
+def weights(run):
+    return torch.load(run.model, weights_only=True)
+
+
+def same(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_default_recipe_reaches_094_on_the_test_digits(in_workplace, trained):
+    run = runs.find(trained)
+    assert run.outputs["test_accuracy"] >= 0.94
+    assert run.status == "succeeded"
+
+
+def test_metrics_are_recorded_every_epoch(in_workplace, trained):
+    run = runs.find(trained)
+    for metric in ("loss", "val_loss", "accuracy", "lr"):
+        assert runs.recorded_steps(run.folder, metric) == {1, 2, 3, 4, 5}
+
+
+def test_a_run_says_what_it_came_from(in_workplace, trained, data_file):
+    from {{ cookiecutter.src_package_name }} import data
+
+    inputs = runs.find(trained).inputs
+    assert inputs["data_digest"] == data.load(data_file).origin["digest"]
+    assert inputs.keys() >= {"code_digest", "commit", "dirty", "recipe", "lr", "batch_size", "seed"}
+
+
+def test_the_articles_recipe_learns(in_workplace, data_file):
+    uuid = training.train(training.Hyperparameters.of("article", lr=0.05), data_file)
+    assert runs.find(uuid).outputs["accuracy"] > 0.8
+
+
+def test_the_same_seed_gives_the_same_model_and_another_does_not(in_workplace, data_file):
+    short = {"epochs": 1, "train_steps": 10}
+    one, two, other = (
+        weights(runs.find(training.train(training.Hyperparameters.of("default", seed=seed, **short), data_file)))
+        for seed in (7, 7, 8)
+    )
+    assert same(one, two)
+    assert not same(one, other)
+
+
+def test_train_steps_bounds_the_whole_run(in_workplace, data_file):
+    assert training.steps_in_all(training.Hyperparameters.of("default"), 3500) == 275
+    assert training.steps_in_all(training.Hyperparameters.of("default", train_steps=60), 3500) == 60
+    uuid = training.train(training.Hyperparameters.of("default", train_steps=60), data_file)
+    checkpoint = torch.load(runs.find(uuid).checkpoint, weights_only=True)
+    assert checkpoint["step"] == 60
+    assert checkpoint["epoch"] == 2
+
+
+def test_options_that_do_not_go_together_are_refused(stage, data_file):
+    assert "--momentum belongs to SGD" in stage("train", "--momentum", "0.9", fails=True).stderr
+    assert "leave out --lr" in stage("train", "--resume", "x", "--lr", "0.1", fails=True).stderr
+
+
+EPOCHS = "4"
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(workplace, stage, data_file):
+    """The weights after four epochs in one go."""
+    uuid = stage("train", "--epochs", EPOCHS).stdout.split("run ")[1].split(":")[0]
+    return torch.load(workplace / "outputs/runs" / uuid / "outputs/model.pt", weights_only=True)
+
+
+def stopped_after(epoch, number, command, environment, workplace):
+    """Start to train, send a signal when an epoch has ended; the process and the run's uuid."""
+    before = set(os.listdir(workplace / "outputs/runs"))
+    process = subprocess.Popen(
+        [*command, "train", "--epochs", EPOCHS],
+        cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith(f"epoch {epoch}/"):
+            process.send_signal(number)
+            break
+    _, errors = process.communicate(timeout=60)
+    (uuid,) = set(os.listdir(workplace / "outputs/runs")) - before
+    return process.returncode, errors, uuid
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_stopped_run_says_so_and_goes_on_to_the_same_end(
+    number, command, environment, stage, in_workplace, uninterrupted
+):
+    code, errors, uuid = stopped_after(2, number, command, environment, in_workplace)
+    assert code == 128 + number
+    assert f"make train RESUME={uuid}" in errors
+    run = runs.find(uuid)
+    assert run.status == "stopped"
+    assert not run.model.exists()
+    stage("train", "--resume", uuid)
+    run = runs.find(uuid)
+    assert run.status == "succeeded"
+    assert same(weights(run), uninterrupted)
+    assert runs.recorded_steps(run.folder, "loss") == set(range(1, int(EPOCHS) + 1))
+
+
+def test_a_killed_run_is_no_candidate_and_can_be_resumed(command, environment, stage, in_workplace, uninterrupted):
+    code, _, uuid = stopped_after(2, signal.SIGKILL, command, environment, in_workplace)
+    assert code == -signal.SIGKILL
+    assert runs.find(uuid).status == "running"
+    assert uuid not in [run.uuid for run in runs.ranking()]
+    stage("train", "--resume", uuid)
+    run = runs.find(uuid)
+    assert same(weights(run), uninterrupted)
+    assert runs.recorded_steps(run.folder, "accuracy") == set(range(1, int(EPOCHS) + 1))
+
+
+def test_a_finished_run_is_not_resumed(stage, trained):
+    assert "has finished" in stage("train", "--resume", trained, fails=True).stderr
+
+
+def test_a_run_is_not_resumed_on_other_data(in_workplace, trained, tmp_path, data_file):
+    record = runs.find(trained).folder / runs.RECORD
+    before = record.read_text(encoding="utf-8")
+    content = json.loads(before)
+    content["status"] = "stopped"
+    content["inputs"]["data_digest"] = "0" * 64
+    record.write_text(json.dumps(content), encoding="utf-8")
+    try:
+        with pytest.raises(UserError, match="data_digest changed since"):
+            training.resume(trained, data_file)
+    finally:
+        record.write_text(before, encoding="utf-8")
