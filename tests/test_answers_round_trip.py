@@ -249,6 +249,8 @@ def test_a_repository_carries_the_texts_in_every_file(make_repository, number):
     project, record, readme = carried(repository)
     assert (project["description"], project["authors"]) == (description, [{"name": owner}])
     assert {name: record[name] for name in texts} == texts
+    if choices["open_source_license"] != "No license file":
+        assert f" {owner}\n" in (repository / "LICENSE").read_text(encoding="utf-8")
     title, _, rest = readme.partition("\n")
     assert title == project_name and description in rest
     assert not list(repository.parent.rglob("pwned")) and not (TEMPLATE / "pwned").exists()
