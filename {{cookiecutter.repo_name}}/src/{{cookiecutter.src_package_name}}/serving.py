@@ -16,6 +16,7 @@ and the statistics in drift.py. The rest holds for any model behind this wrapper
 - SIGTERM ends the server when every request that it was sent is answered.
 - A bundle that is not whole stops the start with a message.
 """
+
 import atexit
 import base64
 import binascii
@@ -52,12 +53,23 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from seldon_core.metrics import DEFAULT_LABELS, FEEDBACK_KEY, FEEDBACK_REWARD_KEY, SeldonMetrics
 from seldon_core.proto import prediction_pb2
 from werkzeug.exceptions import (
-    BadRequest, HTTPException, InternalServerError, MethodNotAllowed, NotFound, RequestEntityTooLarge,
-    ServiceUnavailable, UnsupportedMediaType,
+    BadRequest,
+    HTTPException,
+    InternalServerError,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    UnsupportedMediaType,
 )
 
 from .drift import (
-    IMAGES_METRIC, INFO_METRIC, SQUARES_METRIC, STATISTICS, SUM_METRIC, statistics,
+    IMAGES_METRIC,
+    INFO_METRIC,
+    SQUARES_METRIC,
+    STATISTICS,
+    SUM_METRIC,
+    statistics,
 )
 
 logger = logging.getLogger(__name__)
@@ -119,13 +131,13 @@ def _bytes(text) -> np.ndarray:
     try:
         pixels = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise BadRequest(f"binData is not base64: send N x {PIXELS} bytes, one a pixel, row by row, in base64.") from None
+        raise BadRequest(f"binData is not base64: send N x {PIXELS} bytes in base64, row by row.") from None
     return _rows(pixels)
 
 
 def _rows(pixels: bytes) -> np.ndarray:
     if len(pixels) % PIXELS:
-        raise BadRequest(f"binData holds {len(pixels)} bytes, not a multiple of {PIXELS}: one byte a pixel, row by row.")
+        raise BadRequest(f"binData holds {len(pixels)} bytes, not a multiple of {PIXELS}: send one byte a pixel.")
     return np.frombuffer(pixels, dtype=np.uint8).reshape(-1, PIXELS)
 
 
@@ -195,8 +207,17 @@ CODES = (200, 400, 405, 413, 415, 500)
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 COLUMNS = {  # how many numbers of a row belong to what
-    "owner": 1, "codes": len(CODES) + 1, "seconds": len(SECONDS) + 1, "seconds_sum": 1, "batches": len(BATCHES) + 1,
-    "images": 1, "classes": CLASSES, "sums": len(STATISTICS), "squares": len(STATISTICS), "feedback": 1, "reward": 1,
+    "owner": 1,
+    "codes": len(CODES) + 1,
+    "seconds": len(SECONDS) + 1,
+    "seconds_sum": 1,
+    "batches": len(BATCHES) + 1,
+    "images": 1,
+    "classes": CLASSES,
+    "sums": len(STATISTICS),
+    "squares": len(STATISTICS),
+    "feedback": 1,
+    "reward": 1,
 }
 WORKERS = 64  # rows, so workers that can be alive at once
 
@@ -317,14 +338,14 @@ class PageMetrics(SeldonMetrics):
         return family
 
     def _histogram(self, name, text, bounds, counts, total):
-        buckets = [[str(bound), count] for bound, count in zip([*bounds, "+Inf"], np.cumsum(counts))]
+        buckets = [[str(bound), count] for bound, count in zip([*bounds, "+Inf"], np.cumsum(counts), strict=True)]
         return self._family(HistogramMetricFamily, name, text, [({}, (buckets, total))])
 
     def collect(self):
         """Every metric, summed over the workers (called for each look at the page)."""
         total = RECORDER.totals()
         counter = CounterMetricFamily
-        codes = [({"code": str(code)}, (count,)) for code, count in zip([*CODES, "other"], total["codes"])]
+        codes = [({"code": str(code)}, (count,)) for code, count in zip([*CODES, "other"], total["codes"], strict=True)]
         yield self._family(counter, "model_requests", "Requests for predictions, by HTTP status", codes)
         seconds, seconds_sum = total["seconds"], total["seconds_sum"][0]
         yield self._histogram("model_request_seconds", "Time in the model class", SECONDS, seconds, seconds_sum)
@@ -336,7 +357,7 @@ class PageMetrics(SeldonMetrics):
             (SUM_METRIC, "Sum over the images of a statistic of the pixels", "sums"),
             (SQUARES_METRIC, "Sum over the images of its square", "squares"),
         ):
-            samples = [({"statistic": key}, (value,)) for key, value in zip(STATISTICS, total[part])]
+            samples = [({"statistic": key}, (value,)) for key, value in zip(STATISTICS, total[part], strict=True)]
             # A gauge, although a sum: some statistics are below zero, and a counter may not fall.
             yield self._family(GaugeMetricFamily, name, text, samples)
         yield self._family(counter, FEEDBACK_KEY, "Feedback received", [({}, (total["feedback"][0],))])
@@ -420,7 +441,7 @@ class DigitClassifier:
         path = bundle_directory() / "model.onnx"
         model = _read("model.onnx")
         if hashlib.sha256(model).hexdigest() != self.metadata["model_digest"]:
-            _stop(f"{path} is not the file that metadata.json tells of (truncated or changed). {AGAIN}")
+            _stop(f"{path} is not the file that metadata.json tells of: truncated, or changed. {AGAIN}")
         options = onnxruntime.SessionOptions()
         # One thread a worker: workers share the cores, and more threads than cores collapse under load.
         options.intra_op_num_threads = options.inter_op_num_threads = int(os.environ.get("MODEL_THREADS", "1"))
@@ -532,12 +553,16 @@ class DigitClassifier:
         return {"status": "ready", "digits": len(self.recorded), **self.tags()}
 
     def init_metadata(self) -> dict:
-        """For /metadata: shapes, and where the model comes from. Values of `custom` are text: the wrapper asks for it."""
+        """For /metadata: shapes, and where the model comes from. The wrapper wants the values of `custom` as text."""
         code, data, metrics = self.metadata["code"], self.metadata["data"], self.metadata["metrics"]
         custom = {
-            "run": self.metadata["run"]["uuid"], "model_digest": self.metadata["model_digest"],
-            "commit": code["commit"], "dirty": code["dirty"], "code_digest": code["digest"],
-            "data_source": data["source"], "data_digest": data["digest"],
+            "run": self.metadata["run"]["uuid"],
+            "model_digest": self.metadata["model_digest"],
+            "commit": code["commit"],
+            "dirty": code["dirty"],
+            "code_digest": code["digest"],
+            "data_source": data["source"],
+            "data_digest": data["digest"],
             **metrics,
             "accepts": f"data.ndarray or data.tensor as {SHAPES}; binData as N x {PIXELS} bytes; pixels 0 to 255",
         }
@@ -573,7 +598,7 @@ def error_pages() -> Blueprint:
 
 
 def _check_request() -> None:
-    """Stop what the wrapper would answer with a 500: wrong methods, types and bodies, routes of other kinds of models."""
+    """Stop what the wrapper answers with a 500: wrong methods, types and bodies, routes of other kinds of models."""
     if request.endpoint in NOT_OURS:
         allowed = _methods(request.path)
         if request.method not in allowed:
@@ -625,7 +650,8 @@ def _check_feedback(body) -> None:
     except Exception:  # what it raises depends on where the message is wrong
         feedback = None
     if feedback is None or not math.isfinite(feedback.reward):
-        raise BadRequest('Feedback must be JSON with "reward", a number, and "request", "response", "truth": Seldon messages.')
+        parts = '"request", "response" and "truth", Seldon messages'
+        raise BadRequest(f'Feedback must be a JSON object with "reward", a number, and {parts}.')
 
 
 def _error_page(error: HTTPException) -> Response:
@@ -637,7 +663,8 @@ def _error_page(error: HTTPException) -> Response:
     elif error.code == 405:
         text = f"Wrong method: allowed here is {', '.join(sorted(error.valid_methods or []))}."
     elif error.code == 413:
-        text = f"The body is over {MOST_BYTES // 2**20} MiB: send fewer images in a request (up to {MOST_IMAGES}), or binData."
+        limit = f"{MOST_BYTES // 2**20} MiB"
+        text = f"The body is over {limit}: send fewer images in a request (up to {MOST_IMAGES}), or binData."
     else:
         text = error.description
     status = {"status": "FAILURE", "code": error.code, "reason": error.name.upper().replace(" ", "_"), "info": text}
@@ -732,7 +759,7 @@ def _refuse_connections(listener) -> None:
 
 
 def tune_wrapper() -> None:
-    """Make the wrapper hand us a request's bytes, keep its metrics in RECORDER, need no disk, and end losing no request.
+    """Make the wrapper hand us a request's bytes, keep metrics in RECORDER, need no disk, and end losing no request.
 
     Each is a name that is looked up when the server starts, and that must not depend on how it was started.
     tests/test_serving.py and tests/test_serving_faults.py fail when a release no longer looks there.
