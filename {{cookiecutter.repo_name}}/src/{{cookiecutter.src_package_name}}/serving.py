@@ -28,9 +28,11 @@ import json
 import logging
 import math
 import mmap
+import multiprocessing
 import os
 import select
 import selectors
+import signal
 import socket
 import struct
 import sys
@@ -429,6 +431,8 @@ class DigitClassifier:
 
     def load(self) -> None:
         """Open the model, in each worker, and have it give its recorded answers again. SystemExit when it cannot."""
+        if multiprocessing.parent_process():  # a gRPC worker; those of REST are gunicorn's
+            threading.Thread(target=_end_with_parent, daemon=True).start()
         try:
             self._load()
         except Exception as error:  # the wrapper would swallow some of these, and serve half a model
@@ -758,6 +762,23 @@ def _refuse_connections(listener) -> None:
         logger.warning("Connections may be lost while the server stops: %s", error)
 
 
+# ---------------------------------------------------------------------------------------------------------------
+# The wrapper's gRPC server, when GRPC_WORKERS asks for one
+
+
+def _end_grpc(started_by: int) -> None:
+    """The REST server has ended: end gRPC too, for which the wrapper would wait for ever."""
+    if os.getpid() == started_by:  # and not in a worker, which inherits this
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+
+def _end_with_parent() -> None:
+    """End this gRPC worker when the process that started it has ended: SIGINT is what the wrapper listens to."""
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def tune_wrapper() -> None:
     """Make the wrapper hand us a request's bytes, keep metrics in RECORDER, need no disk, and end losing no request.
 
@@ -766,6 +787,7 @@ def tune_wrapper() -> None:
     """
     if os.access("/dev/shm", os.W_OK):
         tempfile.tempdir = "/dev/shm"  # gunicorn's heartbeat files, in memory: a disk may be full or read-only
+    atexit.register(_end_grpc, os.getpid())
     seldon_core.wrapper.PAYLOAD_PASSTHROUGH = True
     gthread.ThreadWorker = DrainingWorker
     for module in (seldon_core.microservice, sys.modules["__main__"]):  # the latter with `python -m seldon_core...`
