@@ -111,7 +111,8 @@ def test_connections_that_say_nothing_do_not_hold_up_the_end(bundle, serving_pyt
         assert idle.getresponse().read()
         with socket.create_connection(("127.0.0.1", server.port)):
             server.process.send_signal(signal.SIGTERM)
-            idle.request("POST", PREDICT, BODY, JSON)  # a moment later, on the connection that was promised to stay
+            time.sleep(0.5)
+            idle.request("POST", PREDICT, BODY, JSON)  # on the connection that was promised to stay
             answer = idle.getresponse()
             assert (answer.status, answer.will_close) == (200, True)
         assert server.process.wait(timeout=10) == 0

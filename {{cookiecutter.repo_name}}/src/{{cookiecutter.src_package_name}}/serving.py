@@ -91,6 +91,7 @@ POST_ONLY = {*PREDICT_PATHS, "/api/v1.0/feedback", "/api/v0.1/feedback", "/send-
 NOT_OURS = ("TransformInput", "TransformOutput", "Route", "Aggregate", "static", None)
 AGAIN = "Make the bundle again with `make package`."
 AS_JSON = "Send the request as JSON, with Content-Type: application/json."
+PATIENCE = 0.02  # seconds for which a worker leaves a new connection to one with fewer
 LINGER = 2.0  # seconds for which a connection that was promised to stay open does, when the server stops
 # Recorded and given again on another machine: the same model's answers differ in the last bits only.
 TOLERANCE = 1e-4
@@ -210,6 +211,7 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 COLUMNS = {  # how many numbers of a row belong to what
     "owner": 1,
+    "connections": 1,
     "codes": len(CODES) + 1,
     "seconds": len(SECONDS) + 1,
     "seconds_sum": 1,
@@ -277,6 +279,16 @@ class Recorder:
             own["classes"] += np.bincount(classes, minlength=CLASSES)
             own["sums"] += found.sum(axis=0)
             own["squares"] += np.square(found).sum(axis=0)
+
+    def hold(self, connections: int) -> None:
+        """This worker holds so many connections now."""
+        self._own()["connections"][0] = connections
+
+    def holds_most(self, connections: int) -> bool:
+        """Whether another worker that is alive holds fewer connections than this one would."""
+        rows, column = self._rows, self._part["connections"].start
+        others = [row for row in rows[rows[:, 0] > 0] if int(row[0]) != os.getpid() and row[column] < connections]
+        return any(_alive(int(row[0])) for row in others)
 
     def rewarded(self, reward: float) -> None:
         """Feedback came with this reward."""
@@ -681,8 +693,27 @@ class DrainingWorker(gthread.ThreadWorker):
     """gunicorn's threaded worker, which on SIGTERM answers every connection that the system has accepted for it.
 
     The stock one leaves the connections that wait in the listening socket's queue to be reset, closes a connection
-    right after an answer that promised to keep it open, and forgets a request that it read ahead.
+    right after an answer that promised to keep it open, and forgets a request that it read ahead. With several
+    workers, this one also sees to it that each gets its share of the connections, which callers keep for long.
     """
+
+    left_since = None  # when this worker first left a connection, that still waits, to another
+
+    def murder_keepalived(self):
+        super().murder_keepalived()
+        RECORDER.hold(self.nr_conns)  # here, because it is called in every round
+
+    def accept(self, listener):
+        """Leave a connection to a worker with fewer: the one that wakes first would else take all that come at once."""
+        if self.alive and RECORDER.holds_most(self.nr_conns):
+            now = time.monotonic()
+            self.left_since = self.left_since or now
+            if now - self.left_since < PATIENCE:
+                time.sleep(0.0005)
+                return
+        self.left_since = None
+        super().accept(listener)
+        RECORDER.hold(self.nr_conns)
 
     def set_accept_enabled(self, enabled):
         super().set_accept_enabled(enabled)
