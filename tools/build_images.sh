@@ -26,18 +26,18 @@ make_base() {
 }
 
 build() {
-    local repository=$1 python=$2 pip_settings
+    local repository=$1 python=$2
     shift 2
     make_base
     pip_settings=$(mktemp)
-    trap 'rm -f "$pip_settings"' EXIT
+    trap 'rm -f "$pip_settings"' EXIT # a variable of the whole script: the trap runs at its end
     # Inside a build, pip has the certificates that are mounted and nothing else of this machine.
     printf '[global]\ncert = %s\n' "$CERTIFICATES" >"$pip_settings"
     local flags=(--flag=--isolation=chroot --flag=--pull-never
         --flag="--volume=$CERTIFICATES:$CERTIFICATES:ro" --flag="--volume=$pip_settings:/etc/pip.conf:ro")
     local word
     for word in ${BUILD_FLAGS:-}; do flags+=(--flag="$word"); done
-    (cd "$repository" && "$python" docker/images.py build --accelerator "${ACCELERATOR:-cpu}" "${flags[@]}" "$@")
+    (cd "$repository" && "$python" docker/images.py build --builder buildah --accelerator "${ACCELERATOR:-cpu}" "${flags[@]}" "$@")
 }
 
 run() {
