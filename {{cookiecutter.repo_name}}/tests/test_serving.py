@@ -347,6 +347,17 @@ def test_a_caller_who_stops_half_way_holds_up_no_other(server):
         assert silent
 
 
+def test_requests_that_come_before_their_turn_are_answered(server):
+    """Two requests in one packet, the first with a body that its path does not read."""
+    first = b"POST /route HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345"
+    second = b"GET /health/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(first + second)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert answer.endswith(b"pong")
+
+
 def test_after_all_of_this_a_digit_is_still_read_right(server):
     assert answers_right(server)
 

@@ -227,8 +227,9 @@ def test_a_broken_bundle_stops_the_start_with_a_message(bundle, serving_python, 
 
 
 def test_a_disk_that_takes_no_byte_does_not_stop_serving(bundle, serving_python):
-    """As on a full disk, every write to a file fails (its size limit is 0), the server's own output among them."""
-    with serve(bundle, serving_python, before=["prlimit", "--fsize=0"]) as server:
+    """As on a full disk, every write to a file fails: the size limit of files is 0. (Output is no file in a pod.)"""
+    full = ["sh", "-c", "exec prlimit --fsize=0 \"$@\" >/dev/null 2>&1", "sh"]
+    with serve(bundle, serving_python, before=full) as server:
         for _ in range(20):
             assert answers_right(server)
         assert server.metrics()["model_images_total"] == 20

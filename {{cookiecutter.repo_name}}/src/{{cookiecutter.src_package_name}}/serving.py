@@ -649,8 +649,8 @@ def _error_page(error: HTTPException) -> Response:
 class DrainingWorker(gthread.ThreadWorker):
     """gunicorn's threaded worker, which on SIGTERM answers every connection that the system has accepted for it.
 
-    The stock one leaves the connections that wait in the listening socket's queue to be reset, and closes a
-    connection right after an answer that promised to keep it open.
+    The stock one leaves the connections that wait in the listening socket's queue to be reset, closes a connection
+    right after an answer that promised to keep it open, and forgets a request that it read ahead.
     """
 
     def set_accept_enabled(self, enabled):
@@ -678,14 +678,18 @@ class DrainingWorker(gthread.ThreadWorker):
         super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, 0.1))
 
     def finish_request(self, conn, fs):
-        if self.alive or fs.cancelled() or fs.exception() or not fs.result():
+        goes_on = not fs.cancelled() and not fs.exception() and fs.result()
+        if goes_on and conn.parser.unreader.buf.getvalue():
+            # The next request is read already, with the rest of a body that nobody wanted: the socket will not tell.
+            self.enqueue_req(conn)
+        elif goes_on and not self.alive:
+            # Its caller was told that the connection stays open: the next request on it will be told otherwise.
+            conn.sock.setblocking(False)
+            conn.timeout = time.monotonic() + LINGER
+            self.keepalived_conns.append(conn)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))
+        else:
             super().finish_request(conn, fs)
-            return
-        # Its caller was told that the connection stays open: the next request on it will be told otherwise.
-        conn.sock.setblocking(False)
-        conn.timeout = time.monotonic() + LINGER
-        self.keepalived_conns.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))
 
 
 def _parent_has_closed(listener) -> bool:
