@@ -41,7 +41,8 @@ def parallel(network: nn.Module) -> nn.Module:
     if processes() == 1:
         return network
     # The weights are the same everywhere by the seed; dropout must not be, or all shares would drop the same units.
-    torch.manual_seed(torch.initial_seed() + rank())
+    if rank() > 0:  # the first process goes on as one alone does, and draws the order of the digits for all
+        torch.manual_seed(torch.initial_seed() + rank())
     return nn.parallel.DistributedDataParallel(network)
 
 
