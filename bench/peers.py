@@ -29,7 +29,7 @@ from load import as_request, ask_for  # noqa: E402 (a team has these, too)
 from processes import Running, free_port, seldon  # noqa: E402
 
 FASTAPI = ["fastapi==0.165.0", "uvicorn[standard]==0.54.0"]
-MLSERVER = ["mlserver==1.7.1"]
+MLSERVER = ["mlserver==1.7.1", "uvloop==0.21.0"]  # with a later uvloop its workers do not start
 
 OURS, ARTICLE, FAST, ML = "this template", "article's class", "FastAPI + pydantic", "MLServer"
 # images, form, connections, workers
@@ -264,7 +264,7 @@ def main() -> None:
         "# Benchmarks",
         f"Written by `make bench` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {platform.machine()}, "
         f"{platform.system()}, no GPU. Requests a second, medians of {given.rounds} alternating rounds of "
-        f"{given.seconds:g} s; the load runs on the same cores. Read the ratios: absolute figures move with the machine.",
+        f"{given.seconds:g} s; the load runs on the same cores. Read the ratios: figures move with the machine.",
         "## Serving",
         found,
         "The same network serves everywhere; the template, FastAPI and MLServer run it as the same ONNX file on one "
