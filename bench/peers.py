@@ -112,6 +112,7 @@ class Peers:
         settings = {
             "GRPC_WORKERS": "0",  # with gRPC on, as the wrapper's default has it, the server could not be ended
             "GUNICORN_WORKERS": str(workers),
+            "OMP_NUM_THREADS": "1",  # for its good: with more, PyTorch collapses when the load shares the cores
             "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
             "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(free_port()),
         }
@@ -267,9 +268,9 @@ def main() -> None:
         f"{given.seconds:g} s; the load runs on the same cores. Read the ratios: figures move with the machine.",
         "## Serving",
         found,
-        "The same network serves everywhere; the template, FastAPI and MLServer run it as the same ONNX file on one "
-        "thread, the article's class in PyTorch on the same wrapper. `bytes` is binData here and a plain body in "
-        "FastAPI; the others have no such form here.",
+        "The same network serves everywhere, on one thread in each worker: the template, FastAPI and MLServer run it as "
+        "the same ONNX file, the article's class in PyTorch on the template's wrapper. `bytes` is binData here and a "
+        "plain body in FastAPI; the others have no such form here.",
         "## Training",
         training_table(repository, python),
         "## Making a repository",
