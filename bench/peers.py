@@ -259,17 +259,19 @@ def main() -> None:
     if not (repository / "build" / "bundle" / "model.onnx").is_file():
         sys.exit(f"{repository} has no bundle. Make it there with: make setup pipeline")
     peers = Peers(repository, work)
+    busy = os.getloadavg()[0]
     found = tables(*measure(peers, given.rounds, given.seconds))
     python = given.python or repository / ".venv" / "bin" / "python"
     parts = [
         "# Benchmarks",
         f"Written by `make bench` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {platform.machine()}, "
         f"{platform.system()}, no GPU. Requests a second, medians of {given.rounds} alternating rounds of "
-        f"{given.seconds:g} s; the load runs on the same cores. Read the ratios: figures move with the machine.",
+        f"{given.seconds:g} s; the load runs on the same cores, whose load average was {busy:.1f} at the "
+        "start. Read the ratios: figures move with the machine.",
         "## Serving",
         found,
-        "The same network serves everywhere, on one thread in each worker: the template, FastAPI and MLServer run it as "
-        "the same ONNX file, the article's class in PyTorch on the template's wrapper. `bytes` is binData here and a "
+        "The same network serves everywhere, on one thread in each worker: the template, FastAPI and MLServer run it "
+        "as the same ONNX file, the article's class in PyTorch on the template's wrapper. `bytes` is binData here and a "
         "plain body in FastAPI; the others have no such form here.",
         "## Training",
         training_table(repository, python),
