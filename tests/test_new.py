@@ -118,6 +118,23 @@ def test_the_options_of_cookiecutter_and_their_errors_are_its_own(run):
     assert code == 1 and "replay" in told
 
 
+def test_nothing_but_the_rules_is_told_when_an_answer_is_wrong(tmp_path, settings_file):
+    """As its user runs it: pytest would take cookiecutter's log, which has the traceback."""
+    command = [
+        sys.executable,
+        SCRIPT,
+        "--config-file",
+        settings_file,
+        "--output-dir",
+        tmp_path,
+        "--no-input",
+        "gke_zone=x",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.startswith("1 answer cannot work; nothing was made.\n") and "Traceback" not in done.stderr
+
+
 def test_leaving_at_a_prompt_leaves_nothing(tmp_path, settings_file):
     command = [sys.executable, SCRIPT, "--config-file", settings_file, "--output-dir", tmp_path]
     done = subprocess.run(command, input="Digits\n", capture_output=True, text=True, timeout=30, check=False)

@@ -7,6 +7,7 @@ version, and replaces the hashes by those PyPI publishes for the files that Pyth
 x86_64 or aarch64) or macOS would install: wheels, and the source archive only where a platform has no wheel.
 With --check nothing is written and the exit code says whether the list is current. Needs `packaging`.
 """
+
 import json
 import re
 import sys
@@ -40,7 +41,12 @@ def fits_python(tag) -> bool:
 def platforms_of(filename: str) -> set:
     """The platforms among PLATFORMS that would take this wheel."""
     tags = [tag for tag in parse_wheel_filename(filename)[3] if fits_python(tag)]
-    return {name for name, pattern in PLATFORMS.items() for tag in tags if tag.platform == "any" or pattern.search(tag.platform)}
+    return {
+        name
+        for name, pattern in PLATFORMS.items()
+        for tag in tags
+        if tag.platform == "any" or pattern.search(tag.platform)
+    }
 
 
 def hashes(name: str, version: str) -> list:
@@ -89,5 +95,7 @@ if __name__ == "__main__":
     before = LIST.read_text(encoding="utf-8")
     after = lock(before)
     if "--check" in sys.argv[1:]:
-        raise SystemExit(None if after == before else f"{LIST.name}: the hashes are not those of PyPI; run tools/lock_serving.py")
+        raise SystemExit(
+            None if after == before else f"{LIST.name}: the hashes are not those of PyPI; run tools/lock_serving.py"
+        )
     LIST.write_text(after, encoding="utf-8")

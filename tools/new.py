@@ -18,6 +18,7 @@ from types import ModuleType
 
 import click
 from cookiecutter import cli, exceptions
+from cookiecutter.log import configure_logger
 from jinja2.exceptions import TemplateError
 
 TEMPLATE = Path(__file__).resolve().parent.parent
@@ -81,6 +82,7 @@ def cannot_render(reason: str, replayed: bool) -> str:
 
 def run(options: dict) -> None:
     """Call cookiecutter as its command line does; see cookiecutter.cli.main."""
+    configure_logger("DEBUG" if options["verbose"] else "INFO", options["debug_file"])
     # Without this, a failed hook's own message is followed by cookiecutter's traceback.
     logging.getLogger("cookiecutter.hooks").disabled = not options["verbose"]
     check_given(options["extra_context"] or {})

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 def workplace(tmp_path_factory) -> Path:
     """A folder that stands for the repository's root, so that the tests' data and runs stay apart from yours."""
     folder = tmp_path_factory.mktemp("workplace")
-    for name in ("serving-requirements.txt", "tests"):
+    for name in ("serving-requirements.txt", "serving.env", "tests"):
         (folder / name).symlink_to(ROOT / name)
     return folder
 

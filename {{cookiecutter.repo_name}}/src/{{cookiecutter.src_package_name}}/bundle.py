@@ -22,7 +22,8 @@ from .network import Network, PixelsToProbabilities
 from .training import Hyperparameters
 
 SCHEMA = 1  # of metadata.json
-SERVING_REQUIREMENTS = Path("serving-requirements.txt")
+# Of the repository, and the names they have in a bundle
+COPIED = {Path("serving-requirements.txt"): REQUIREMENTS, Path("serving.env"): S2I_ENVIRONMENT}
 # The modules that go along: serving.py and what it imports
 SERVED_MODULES = ("__init__.py", "serving.py", "drift.py")
 TOLERANCE = 1e-5  # the largest difference in a probability between PyTorch and ONNX Runtime
@@ -41,8 +42,9 @@ def package(run: runs.Run, output: Path = BUNDLE, data_file: Path = DATA_FILE) -
             f"{data_file} is not the data that run {run.uuid} was trained on. "
             "Make that again with `make data`, or train on this one."
         )
-    if not SERVING_REQUIREMENTS.is_file():
-        raise UserError(f"{SERVING_REQUIREMENTS} is missing: run this in the repository's root.")
+    missing = [str(path) for path in COPIED if not path.is_file()]
+    if missing:
+        raise UserError(f"{' and '.join(missing)} not found: run this in the repository's root.")
     model = _load_model(run)
     with atomic_folder(output) as draft:
         _export(model, draft / MODEL)
@@ -138,23 +140,17 @@ def _copy_code(draft: Path) -> None:
     package_folder.mkdir()
     for name in SERVED_MODULES:
         shutil.copyfile(Path(__file__).parent / name, package_folder / name)
-    shutil.copyfile(SERVING_REQUIREMENTS, draft / REQUIREMENTS)
-    environment = draft / S2I_ENVIRONMENT
-    environment.parent.mkdir()
-    environment.write_text(s2i_environment(), encoding="utf-8")
-
-
-def s2i_environment() -> str:
-    """What s2i's builder and the server read: https://docs.seldon.ai/seldon-core-1, "Packaging a Python model"."""
-    return f"MODEL_NAME={__package__}.serving.DigitClassifier\nSERVICE_TYPE=MODEL\nPERSISTENCE=0\nGRPC_WORKERS=0\n"
+    for source, name in COPIED.items():
+        (draft / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(source, draft / name)
 
 
 def _package_digest() -> str:
     """SHA-256 (hex) of what a bundle holds beside the run's own model and data."""
     sha = hashlib.sha256()
-    for name in (*SERVED_MODULES, "bundle.py"):
-        sha.update((Path(__file__).parent / name).read_bytes())
-    sha.update(SERVING_REQUIREMENTS.read_bytes())
+    here = Path(__file__).parent
+    for path in (*(here / name for name in (*SERVED_MODULES, "bundle.py")), *COPIED):
+        sha.update(path.read_bytes())
     return sha.hexdigest()
 
 

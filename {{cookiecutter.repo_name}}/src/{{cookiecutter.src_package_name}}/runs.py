@@ -58,13 +58,18 @@ def start(name: str, resume: str | None = None):
     if settings.CLIENT_CONFIG.is_managed:  # inside a Polyaxon job: the platform has made the run already
         return tracking.init()
     run = tracking.init(
-        owner=OWNER, project=PROJECT, name=name, run_uuid=resume, is_offline=True,
+        owner=OWNER, project=PROJECT, name=name, run_uuid=resume or _given_uuid(), is_offline=True,
         track_code=False, track_env=False, track_logs=False, collect_resources=False,
     )  # fmt: skip
     if resume:
         run.log_status(V1Statuses.RESUMING, reason="Resume", message="Resumed from its checkpoint")
         run.start()
     return run
+
+
+def _given_uuid() -> str | None:
+    """The uuid that whoever started this process has for its run, in Polyaxon's own variable."""
+    return os.environ.get("POLYAXON_RUN_INSTANCE", "").rpartition(".")[2] or None  # OWNER.PROJECT.runs.UUID
 
 
 def save(run) -> None:

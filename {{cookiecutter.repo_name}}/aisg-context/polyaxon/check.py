@@ -1,0 +1,301 @@
+"""`make check`: the platform's files, judged by the tools that will read them. Nothing here needs a cluster.
+
+Each finding names a file and a field. A check whose tool is missing says NOT CHECKED, which fails where CI is set.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+POLYAXON = Path("aisg-context/polyaxon")
+POLYAXONFILES = POLYAXON / "polyaxonfiles"
+PRESETS = POLYAXON / "presets"
+KUBERNETES = Path("aisg-context/k8s")
+CORE_KINDS = ("v1", "apps/v1", "batch/v1", "rbac.authorization.k8s.io/v1", "networking.k8s.io/v1")
+
+
+class Finding(NamedTuple):
+    file: Path
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.field + ': ' if self.field else ''}{self.message}"
+
+
+class NotChecked(Exception):
+    """A check could not run; the text says why and how to make it run."""
+
+
+def check_yaml(root: Path) -> Iterator[Finding]:
+    """Syntax and keys that stand twice: YAML keeps the last one without a word."""
+    _needs("yamllint")
+    from yamllint import linter
+    from yamllint.config import YamlLintConfig
+
+    rules = YamlLintConfig("rules: {key-duplicates: enable}")
+    for path in sorted((root / "aisg-context").rglob("*.yml")):
+        for problem in linter.run(path.read_text(encoding="utf-8"), rules):
+            yield Finding(path.relative_to(root), f"line {problem.line}", problem.desc)
+
+
+def check_platform(root: Path) -> Iterator[Finding]:
+    """polyaxon-config.yml, by the reader that Polyaxon's own `admin deploy` uses, and its claim among the volumes."""
+    from polyaxon._deploy.reader import read
+
+    path = POLYAXON / "polyaxon-config.yml"
+    try:
+        config = read(str(root / path))
+    except Exception as error:  # Polyaxon has no one exception for a file that is wrong
+        yield _explained(path, error)
+        return
+    for connection in [config.artifacts_store, *(config.connections or [])]:
+        claim = getattr(connection.schema_, "volume_claim", None)
+        if claim and claim not in _claims(root):
+            yield Finding(path, f"{connection.name}.schema.volumeClaim", f"no file under {KUBERNETES} claims {claim}")
+
+
+def check_polyaxonfiles(root: Path) -> Iterator[Finding]:
+    """Each Polyaxonfile alone, and each preset over every component: as `polyaxon check`, then strictly compiled."""
+    import compilation
+
+    try:
+        compilation.use_platform(root)
+    except Exception as error:
+        yield _explained(POLYAXON / "polyaxon-config.yml", error)
+        return
+    files = sorted((root / POLYAXONFILES).glob("*.yml"))
+    for path in files:
+        yield from _check_polyaxonfile(root, path.relative_to(root))
+    for preset in sorted((root / PRESETS).glob("*.yml")):
+        for path in files:
+            if yaml.safe_load(path.read_text(encoding="utf-8")).get("run", {}).get("kind", "dag") != "dag":
+                yield from _check_polyaxonfile(root, path.relative_to(root), preset.relative_to(root))
+
+
+def _check_polyaxonfile(root: Path, path: Path, preset: Path | None = None) -> Iterator[Finding]:
+    import compilation
+
+    blamed = preset or path
+    try:
+        operation = compilation.read(root / path, presets=(root / preset,) if preset else ())
+    except Exception as error:
+        yield _explained(blamed, error)
+        return
+    yield from _check_names(path, operation) if not preset else ()
+    with compilation.strict_variables() as rendered:
+        try:
+            resources = [
+                (name, compilation.to_kubernetes(run, project=root.name))
+                for name, run in compilation.one_of_each(operation)
+            ]
+        except Exception as error:
+            finding = _explained(blamed, error)
+            where = _field_of(root / blamed, rendered[-1] if rendered else "")
+            yield finding._replace(field=finding.field or where)
+            return
+    for name, resource in resources:
+        for pod in compilation.pod_specs(resource):
+            for finding in (*_check_manifest(blamed, _as_pod(pod)), *_check_images(root, blamed, pod)):
+                yield finding._replace(field=f"{name}: {finding.field}" if name else finding.field)
+
+
+def _check_names(path: Path, operation) -> Iterator[Finding]:
+    """What a matrix draws must be an input, and what it compares an output: Polyaxon asks for neither."""
+    import compilation
+
+    whole = compilation.compiled(operation)
+    if whole.is_dag_run:
+        for child in whole.run.operations:
+            yield from _check_names(path, child)
+    if not whole.matrix:
+        return
+    inputs = {item.name for item in whole.inputs or []}
+    outputs = {item.name for item in whole.outputs or []}
+    matrix = whole.matrix
+    drawn = [(f"params.{name}", name) for name in getattr(matrix, "params", None) or {}]
+    stops = getattr(matrix, "early_stopping", None) or []
+    compared = [("earlyStopping", getattr(stop, "metric", None)) for stop in stops]
+    if matrix.kind == "hyperband":
+        drawn.append(("resource", matrix.resource.name))
+        compared.append(("metric", matrix.metric.name))
+    for field, name in drawn:
+        if name not in inputs:
+            yield Finding(path, f"matrix.{field}", f"there is no input {name}; inputs: {', '.join(sorted(inputs))}")
+    for field, name in compared:
+        if name and name not in outputs:
+            yield Finding(path, f"matrix.{field}", f"there is no output {name}; outputs: {', '.join(sorted(outputs))}")
+
+
+def _check_images(root: Path, path: Path, pod: dict) -> Iterator[Finding]:
+    """An image of this repository is one that a Dockerfile makes, with the version that pyproject.toml says."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    prefix, version = project["tool"]["images"]["prefix"], project["project"]["version"]
+    for number, container in enumerate(pod["containers"]):
+        name, _, tag = container.get("image", "").removeprefix(f"{prefix}/").partition(":")
+        if not container.get("image", "").startswith(f"{prefix}/"):
+            continue
+        if not (root / "docker" / f"{name}.Dockerfile").is_file():
+            yield Finding(path, f"spec.containers.{number}.image", f"no docker/{name}.Dockerfile to make {name} of")
+        elif tag != version:
+            yield Finding(path, f"spec.containers.{number}.image", f"{name}:{tag}, but pyproject.toml says {version}")
+
+
+def _check_manifest(path: Path, manifest: dict) -> Iterator[Finding]:
+    from kubernetes.utils import parse_quantity
+    from kubernetes_validate import utils as kubernetes_validate
+
+    try:
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+    except kubernetes_validate.ValidationError as error:
+        yield Finding(path, ".".join(map(str, error.path)), error.message)
+    except kubernetes_validate.SchemaNotFoundError as error:
+        yield Finding(path, "kind", error.message)
+    for field, quantity in _quantities(manifest):
+        try:
+            parse_quantity(quantity)
+        except ValueError:
+            yield Finding(path, field, f"{quantity} is not a quantity; write such as 500m, 2, 512Mi or 8Gi")
+
+
+def check_kubernetes(root: Path) -> Iterator[Finding]:
+    """The plain Kubernetes manifests, by Kubernetes' own schemas with unknown fields forbidden."""
+    _needs("kubernetes_validate")
+    for path in sorted((root / KUBERNETES).rglob("*.yml")):
+        for manifest in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            if manifest and manifest.get("apiVersion") in CORE_KINDS:
+                yield from _check_manifest(path.relative_to(root), manifest)
+
+
+def check_dockerfiles(root: Path) -> Iterator[Finding]:
+    """The Dockerfiles, by hadolint."""
+    hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if not hadolint:
+        raise NotChecked("hadolint is not installed; it comes with: make setup")
+    files = sorted((root / "docker").glob("*.Dockerfile"))
+    answer = subprocess.run([hadolint, "--format=json", *map(str, files)], capture_output=True, text=True, check=False)
+    if answer.returncode > 1 or not answer.stdout:
+        raise NotChecked(f"hadolint: {answer.stderr.strip()}")
+    for problem in json.loads(answer.stdout):
+        path = Path(problem["file"]).relative_to(root)
+        yield Finding(path, f"line {problem['line']}", f"{problem['code']} {problem['message']}")
+
+
+def check_conda(root: Path) -> Iterator[Finding]:
+    """Each entry of the conda environment, by the parser of conda's own package specifications."""
+    _needs("rattler", "py-rattler")
+    from rattler import MatchSpec
+
+    for path in sorted(root.glob("*-conda-env.yml")):
+        for number, entry in enumerate(yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]):
+            if isinstance(entry, str):
+                try:
+                    MatchSpec(entry, strict=True)
+                except Exception as error:  # rattler's exceptions have no name in Python that lasts
+                    yield Finding(path.relative_to(root), f"dependencies.{number}", f"{entry}: {error}")
+
+
+CHECKS: dict[str, Callable[[Path], Iterator[Finding]]] = {
+    "yaml": check_yaml,
+    "platform": check_platform,
+    "polyaxonfiles": check_polyaxonfiles,
+    "kubernetes": check_kubernetes,
+    "dockerfiles": check_dockerfiles,
+    "conda": check_conda,
+}
+
+
+def _needs(module: str, package: str = "") -> None:
+    if not find_spec(module):
+        raise NotChecked(f"{package or module.replace('_', '-')} is not installed; it comes with: make setup")
+
+
+def _explained(path: Path, error: BaseException) -> Finding:
+    """The innermost cause of an error of Polyaxon's, and the field that it names."""
+    while error.__cause__:
+        error = error.__cause__
+    if hasattr(error, "errors"):  # pydantic's, which say where
+        first = error.errors()[0]
+        return Finding(path, ".".join(map(str, first["loc"])), first["msg"])
+    return Finding(path, "", " ".join(str(error).split()))
+
+
+def _field_of(path: Path, text: str) -> str:
+    """The field whose value holds `text`, such as run.container.args.0."""
+
+    def search(value, field: tuple[str, ...]) -> Iterator[str]:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield from search(inner, (*field, str(key)))
+        elif isinstance(value, list):
+            for number, inner in enumerate(value):
+                yield from search(inner, (*field, str(number)))
+        elif text and isinstance(value, str) and text in value:
+            yield ".".join(field)
+
+    return next(search(yaml.safe_load(path.read_text(encoding="utf-8")), ()), "")
+
+
+def _quantities(value, field: str = "") -> Iterator[tuple[str, str]]:
+    """Every quantity under `resources` of a manifest, with its field."""
+    if isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _quantities(inner, f"{field}.{number}".lstrip("."))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            here = f"{field}.{key}".lstrip(".")
+            if key == "resources" and isinstance(inner, dict):
+                for group in ("requests", "limits"):
+                    for name, quantity in (inner.get(group) or {}).items():
+                        yield f"{here}.{group}.{name}", str(quantity)
+            else:
+                yield from _quantities(inner, here)
+
+
+def _claims(root: Path) -> set[str]:
+    """The names of the volume claims among the manifests."""
+    documents = [
+        document
+        for path in (root / KUBERNETES).rglob("*.yml")
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    ]
+    return {item["metadata"]["name"] for item in documents if item and item["kind"] == "PersistentVolumeClaim"}
+
+
+def _as_pod(spec: dict) -> dict:
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "compiled"}, "spec": spec}
+
+
+@click.command()
+@click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=ROOT, hidden=True)
+@click.argument("names", nargs=-1, type=click.Choice(list(CHECKS)))
+def main(root: Path, names: tuple[str, ...]) -> None:
+    """Check the platform's files; NAMES chooses among the checks."""
+    failed = False
+    for name in names or CHECKS:
+        try:
+            findings = list(CHECKS[name](root))
+        except NotChecked as reason:
+            click.echo(f"{name}: NOT CHECKED: {reason}")
+            failed |= bool(os.environ.get("CI"))
+            continue
+        click.echo(f"{name}: {'ok' if not findings else f'{len(findings)} to mend'}")
+        for finding in dict.fromkeys(findings):
+            click.echo(f"  {finding}")
+        failed |= bool(findings)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main(prog_name="check")

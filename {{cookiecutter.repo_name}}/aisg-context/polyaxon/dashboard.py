@@ -1,0 +1,140 @@
+"""`make ui`: the real Polyaxon server and dashboard on this machine, with the runs made here. Ctrl-C ends it.
+
+The server listens on loopback only. It keeps its database and its copies of the runs in outputs/dashboard/, which can
+be deleted at any time. Runs that are made while it is open are shown too, a few seconds after they end.
+"""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).resolve().parents[2]
+OUTPUTS = ROOT / os.environ.get("POLYAXON_OFFLINE_ROOT", "outputs")
+STATE = OUTPUTS / "dashboard"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+PATIENCE = 90  # seconds for the server to start: it makes its database first
+ENVIRONMENT = {
+    "HOME": str(STATE / "home"),  # Polyaxon writes ~/.polyaxon: not into the user's own
+    "POLYAXON_CONTEXT_ROOT": str(STATE / "context"),
+    # SQLite: without waiting for its turn, a write is refused while another runs
+    "POLYAXON_DB_OPTIONS": json.dumps({"transaction_mode": "IMMEDIATE", "timeout": 30}),
+    "POLYAXON_UI_OFFLINE": "true",  # the page's parts come from this server, not from the internet
+    "POLYAXON_UI_IN_SANDBOX": "true",  # so that the server serves them
+}
+
+
+def start(port: int) -> subprocess.Popen:
+    """The server, ready to answer, in a process group of its own."""
+    for folder in (STATE / "home", STATE / "context", STATE / "sandbox"):
+        folder.mkdir(parents=True, exist_ok=True)
+    haupt = Path(sys.executable).parent / "haupt"
+    if not haupt.is_file():
+        raise click.ClickException("Polyaxon's server is not installed; it comes with: make setup")
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise click.ClickException(f"Port {port} is taken. Choose another: make ui PORT={port + 1}")
+    log = STATE / "server.log"
+    place = [f"--port={port}", "--host=127.0.0.1", "--workers=1", f"--path={STATE / 'sandbox'}"]
+    with log.open("w", encoding="utf-8") as file:
+        server = subprocess.Popen(
+            [haupt, "sandbox", "start", *place],
+            env=os.environ | ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    limit = time.monotonic() + PATIENCE
+    while server.poll() is None and time.monotonic() < limit:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz/", timeout=5).close()
+            return server
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    end(server)
+    raise click.ClickException(
+        f"The server did not start; its log is {log}:\n{log.read_text(encoding='utf-8')[-2000:]}"
+    )
+
+
+def end(server: subprocess.Popen) -> None:
+    """End the server's process group."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+            server.wait(timeout=10)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def connect(port: int):
+    """Polyaxon's client for the server, and the project on it."""
+    os.environ.update(ENVIRONMENT | {"POLYAXON_HOST": f"http://127.0.0.1:{port}"})  # read when polyaxon is imported
+    from polyaxon.client import ProjectClient, RunClient
+    from polyaxon.exceptions import ApiException
+
+    project = ProjectClient(owner="default", project=PROJECT, manual_exceptions_handling=True)
+    try:
+        project.refresh_data()
+    except ApiException:
+        project.create({"name": PROJECT})
+    return RunClient
+
+
+def push(client, pushed: dict[str, int]) -> list[str]:
+    """Send the server each run that is new, or has changed, since it was `pushed`; gives their names."""
+    names = []
+    for record in sorted(OUTPUTS.glob("runs/*/run.plx.json"), key=lambda path: path.stat().st_mtime):
+        run_uuid, changed = record.parent.name, record.stat().st_mtime_ns
+        if pushed.get(run_uuid) == changed:
+            continue
+        run = client(owner="default", project=PROJECT, run_uuid=run_uuid, is_offline=True)
+        run.load_offline_run(path=str(record.parent), run_client=run, reset_project=True, raise_if_not_found=True)
+        with contextlib.redirect_stdout(io.StringIO()):  # a progress bar for each file
+            run.push_offline_run(path=str(record.parent))
+        pushed[run_uuid] = changed
+        names.append(run.run_data.name or run_uuid)
+    (STATE / "pushed.json").write_text(json.dumps(pushed), encoding="utf-8")
+    return names
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--port", type=click.IntRange(1, 65535), default=8117)
+def main(port: int) -> None:
+    """The Polyaxon dashboard on this machine, with the runs made here, until Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    server = start(port)
+    try:
+        client = connect(port)
+        memory = STATE / "pushed.json"
+        pushed = json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
+        names = push(client, pushed)
+        click.echo(f"{len(names)} runs new or changed, {len(pushed)} in all")
+        click.echo(f"http://127.0.0.1:{port}/ui/default/{PROJECT}/runs   Ctrl-C ends it.")
+        while server.poll() is None:
+            time.sleep(3)
+            for name in push(client, pushed):
+                click.echo(f"new: {name}")
+        raise click.ClickException(f"The server ended by itself; its log is {STATE / 'server.log'}")
+    except KeyboardInterrupt:
+        click.echo("Ended.")
+    finally:
+        end(server)
+
+
+if __name__ == "__main__":
+    main(prog_name="dashboard")

@@ -1,0 +1,28 @@
+# Data preparation. It needs no torch: the data file is written without.
+# Build with `make images`. The base is a version tag of a supported release, not pinned to a digest.
+FROM docker.io/library/python:3.11-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+RUN groupadd --gid 2222 polyaxon && useradd --uid 2222 --gid 2222 --create-home polyaxon \
+    && install --directory --owner=2222 --group=2222 /workspace
+WORKDIR /workspace
+
+# The dependencies, before the source: pip reads them from pyproject.toml, with an empty package in the source's place.
+# So an edit of the source installs nothing again.
+COPY pyproject.toml ./
+# The versions are in pyproject.toml, where hadolint does not look.
+# hadolint ignore=DL3013
+RUN mkdir src && touch README.md && pip install '.[data]' && rm -rf build src/*.egg-info
+
+COPY --chown=2222:2222 src src
+USER 2222:2222
+
+# Last, because they change with every commit. The program records them with what it makes.
+ARG VERSION=""
+ARG GIT_COMMIT=""
+ARG GIT_DIRTY=""
+ENV PYTHONPATH=/workspace/src GIT_COMMIT=${GIT_COMMIT} GIT_DIRTY=${GIT_DIRTY}
+LABEL org.opencontainers.image.title="{{ cookiecutter.repo_name }}-data-prep" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${GIT_COMMIT}"
+CMD ["python", "-m", "{{ cookiecutter.src_package_name }}.cli", "prepare", "--help"]

@@ -1,0 +1,35 @@
+# Training, on CPU (default) or on an NVIDIA GPU: make images IMAGES=train ACCELERATOR=cuda
+# It also asks the Polyaxon API for the best run and makes the bundle. The base is a version tag, not pinned to a digest.
+FROM docker.io/library/python:3.11-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+RUN groupadd --gid 2222 polyaxon && useradd --uid 2222 --gid 2222 --create-home polyaxon \
+    && install --directory --owner=2222 --group=2222 /workspace
+WORKDIR /workspace
+
+# The dependencies, before the source (see data-prep.Dockerfile). For the version of torch in pyproject.toml, the CPU index
+# has a wheel of 200 MB and PyPI the CUDA one, with CUDA's libraries in it: a GPU node brings only its driver.
+ARG ACCELERATOR=cpu
+COPY pyproject.toml ./
+# The versions are in pyproject.toml, where hadolint does not look.
+# hadolint ignore=DL3013
+RUN mkdir src && touch README.md \
+    && case "$ACCELERATOR" in \
+      cpu) pip install --extra-index-url https://download.pytorch.org/whl/cpu '.[data,train]' ;; \
+      cuda) pip install '.[data,train]' ;; \
+      *) echo "ACCELERATOR is cpu or cuda, not $ACCELERATOR" >&2; exit 1 ;; \
+    esac \
+    && rm -rf build src/*.egg-info
+
+COPY --chown=2222:2222 src src
+USER 2222:2222
+
+# Last, because they change with every commit. A run records them.
+ARG VERSION=""
+ARG GIT_COMMIT=""
+ARG GIT_DIRTY=""
+ENV PYTHONPATH=/workspace/src GIT_COMMIT=${GIT_COMMIT} GIT_DIRTY=${GIT_DIRTY}
+LABEL org.opencontainers.image.title="{{ cookiecutter.repo_name }}-train" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${GIT_COMMIT}"
+CMD ["python", "-m", "{{ cookiecutter.src_package_name }}.cli", "train", "--help"]

@@ -1,0 +1,43 @@
+# Visual Studio Code in the browser (code-server). Build with `make images`. Bases are version tags, not pinned to digests.
+FROM docker.io/codercom/code-server:4.139.1 AS code-server
+
+FROM docker.io/library/python:3.11-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+# git for the working copies; its version is the one of the base's Debian release
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends git openssh-client make && rm -rf /var/lib/apt/lists/* \
+    && groupadd --gid 2222 polyaxon && useradd --uid 2222 --gid 2222 --create-home polyaxon \
+    && install --directory --owner=2222 --group=2222 /workspace
+WORKDIR /workspace
+
+# The dependencies, before the source (see train.Dockerfile for the accelerator)
+ARG ACCELERATOR=cpu
+COPY pyproject.toml ./
+# The versions are in pyproject.toml, where hadolint does not look.
+# hadolint ignore=DL3013
+RUN mkdir src && touch README.md \
+    && case "$ACCELERATOR" in \
+      cpu) pip install --extra-index-url https://download.pytorch.org/whl/cpu '.[data,train,dev]' ;; \
+      cuda) pip install '.[data,train,dev]' ;; \
+      *) echo "ACCELERATOR is cpu or cuda, not $ACCELERATOR" >&2; exit 1 ;; \
+    esac \
+    && rm -rf build src/*.egg-info
+
+# code-server brings its own Node.js and needs nothing else of its image.
+COPY --from=code-server /usr/lib/code-server /usr/lib/code-server
+RUN ln -s /usr/lib/code-server/bin/code-server /usr/local/bin/code-server
+
+COPY --chown=2222:2222 src src
+USER 2222:2222
+EXPOSE 8080
+
+ARG VERSION=""
+ARG GIT_COMMIT=""
+ARG GIT_DIRTY=""
+ENV GIT_COMMIT=${GIT_COMMIT} GIT_DIRTY=${GIT_DIRTY}
+LABEL org.opencontainers.image.title="{{ cookiecutter.repo_name }}-vscode" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${GIT_COMMIT}"
+# The password comes from the secret, as PASSWORD; without it code-server makes one and keeps it to itself.
+CMD ["code-server", "--bind-addr=0.0.0.0:8080", "--auth=password", "--disable-telemetry"]
