@@ -264,10 +264,10 @@ def main() -> None:
     python = given.python or repository / ".venv" / "bin" / "python"
     parts = [
         "# Benchmarks",
-        f"Written by `make bench` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {platform.machine()}, "
-        f"{platform.system()}, no GPU. Requests a second, medians of {given.rounds} alternating rounds of "
-        f"{given.seconds:g} s; the load runs on the same cores, whose load average was {busy:.1f} at the "
-        "start. Read the ratios: figures move with the machine.",
+        f"Written by `make bench` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores (load average {busy:.1f} "
+        f"before), {platform.machine()}, {platform.system()}, no GPU. Requests a second, medians of {given.rounds} "
+        f"alternating rounds of {given.seconds:g} s; the load runs on the same cores. Read the ratios: figures move "
+        "with the machine.",
         "## Serving",
         found,
         "The same network serves everywhere, on one thread in each worker: the template, FastAPI and MLServer run it "
