@@ -1,7 +1,6 @@
 """Fit and evaluate. Metrics go to Polyaxon tracking; a run that is stopped can be resumed from its last whole epoch."""
 
 import math
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -258,9 +257,9 @@ def _outputs(tracked) -> Path:
 
 
 def _device() -> torch.device:
-    # One thread: the sums are then added in the same order on every machine, and a busy machine does not stall the
-    # network, which is too small to gain much from more.
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+    # One thread, whatever OMP_NUM_THREADS says: sums are then added in the same order on every machine, and a busy
+    # machine does not stall the network, which is too small to gain much from more.
+    torch.set_num_threads(1)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
