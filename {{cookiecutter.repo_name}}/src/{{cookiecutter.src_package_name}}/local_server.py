@@ -51,10 +51,10 @@ def server(bundle: Path = BUNDLE, port: int = 0, log: int | None = None) -> Iter
         _stop(process)
 
 
-def published_url() -> str | None:
-    """The URL of the server that `serve` runs, if one does."""
+def published(address: str = "url") -> str | None:
+    """An address of the server that `serve` runs, if one does: its `url`, or that of its `metrics` page."""
     try:
-        return json.loads(ADDRESS_FILE.read_text(encoding="utf-8"))["url"]
+        return json.loads(ADDRESS_FILE.read_text(encoding="utf-8"))[address]
     except (OSError, ValueError, KeyError):
         return None
 
