@@ -271,8 +271,8 @@ def main() -> None:
         "## Serving",
         found,
         "The same network serves everywhere, on one thread in each worker: the template, FastAPI and MLServer run it "
-        "as the same ONNX file, the article's class in PyTorch on the template's wrapper. `bytes` is binData here and a "
-        "plain body in FastAPI; the others have no such form here.",
+        "as the same ONNX file, the article's class in PyTorch on the template's wrapper. `bytes` is binData here and "
+        "a plain body in FastAPI; the others have no such form here.",
         "## Training",
         training_table(repository, python),
         "## Making a repository",
