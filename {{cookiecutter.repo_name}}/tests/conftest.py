@@ -12,7 +12,6 @@ from {{ cookiecutter.src_package_name }}.bundle_files import BUNDLE
 from {{ cookiecutter.src_package_name }}.errors import UserError
 
 ROOT = Path(__file__).parent.parent
-os.environ[runs.ROOT_VARIABLE] = "outputs"  # Polyaxon reads it when it is first imported, whichever test that is
 
 
 @pytest.fixture(scope="session")
