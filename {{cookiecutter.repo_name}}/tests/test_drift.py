@@ -4,6 +4,7 @@ import base64
 import json
 import subprocess
 import sys
+from socket import AF_INET, SOCK_STREAM
 
 import numpy as np
 import pytest
@@ -178,8 +179,8 @@ def test_replicas_of_different_runs_are_refused(server):
 
 def test_a_name_that_stands_for_several_replicas_is_asked_at_each(server, monkeypatch):
     """As a headless Service's does: 127.0.0.2 is this machine too."""
-    addresses = [(None, None, None, None, (host, server.metrics_port)) for host in ("127.0.0.1", "127.0.0.2")]
-    monkeypatch.setattr(drift.socket, "getaddrinfo", lambda *_, **__: addresses)
+    both = [(AF_INET, SOCK_STREAM, 0, "", (host, server.metrics_port)) for host in ("127.0.0.1", "127.0.0.2")]
+    monkeypatch.setattr(drift.socket, "getaddrinfo", lambda *_, **__: both)
     with monkeypatch.context() as asked:
         seen = []
         asked.setattr(
