@@ -69,7 +69,8 @@ def shows(browser, address: str, text: str) -> bool:
 
 def test_the_dashboard_shows_a_run_and_its_curve_and_later_the_next(browser, stage, data_file, in_workplace):
     workplace = in_workplace
-    stage("train", "--name", "first-of-two", "--epochs", "3")
+    # Long enough for some seconds, because the chart's axis is time, in whole seconds.
+    stage("train", "--name", "first-of-two", "--epochs", "30")
     with dashboard(workplace / "outputs") as (address, lines):
         assert shows(browser, f"{address}/ui/default/{PROJECT}/runs", "first-of-two")
         run = next(run for run in runs.recorded() if run.name == "first-of-two")
