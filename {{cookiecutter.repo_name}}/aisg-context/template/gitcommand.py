@@ -18,7 +18,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def git(folder: Path, *arguments: str, stdin: str | None = None, fine: tuple[int, ...] = (0,), **more: str) -> str:
-    """What `git ARGUMENTS` prints in `folder`. Exit codes not in `fine` are errors; `more` is added to the environment."""
+    """What `git ARGUMENTS` prints in `folder`. Exit codes not in `fine` are errors; `more` is for the environment."""
     done = subprocess.run(
         ["git", *arguments],
         cwd=folder,

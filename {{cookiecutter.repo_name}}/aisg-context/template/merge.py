@@ -20,15 +20,20 @@ NOBODY = {
     for who in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "upgrade"), ("EMAIL", "upgrade@localhost"))
 }
-SETTINGS = {
-    "core.hooksPath": "/dev/null",
-    "core.autocrlf": "false",
-    "commit.gpgSign": "false",
-    "merge.renames": "true",  # the team's edits follow a file that the template renamed
-    "merge.directoryRenames": "false",  # but no file that only the team has is moved
-    "merge.renameLimit": "10000",
-    "rerere.enabled": "false",
-}
+# Of renames: the team's edits follow a file that the template renamed, but no file that only the team has is moved.
+SETTINGS = """
+[core]
+	hooksPath = /dev/null
+	autocrlf = false
+[commit]
+	gpgSign = false
+[merge]
+	renames = true
+	directoryRenames = false
+	renameLimit = 10000
+[rerere]
+	enabled = false
+"""
 
 
 class Change(NamedTuple):
@@ -59,8 +64,8 @@ class Scratch:
         folder.mkdir()
         format_ = git(team, "rev-parse", "--show-object-format").strip()
         git(folder, "init", "--quiet", f"--object-format={format_}")
-        for name, value in SETTINGS.items():
-            git(folder, "config", name, value)
+        with (folder / ".git/config").open("a", encoding="utf-8") as config:
+            config.write(SETTINGS)
         objects = team / git(team, "rev-parse", "--git-path", "objects").rstrip("\n")
         self.environment = {"GIT_OBJECT_DIRECTORY": str(objects), "GIT_LFS_SKIP_SMUDGE": "1", **NOBODY}
 

@@ -142,14 +142,14 @@ def refuse_a_dirty_tree(team: Path, changed: str, asked: argparse.Namespace) -> 
     now, before = record_of(text), record_of(committed(team, RECORD))
     if now != before or (LINK in changed and committed(team, LINK) is None):
         if paths := unmerged(team):
-            print(f"The upgrade to {now[0]} is under way. These files still hold both sides:\n")
-            print_conflicts(paths, ownership(team), f"template-{now[0]}")
+            print(f"The upgrade to {now[0]} is under way, and conflicts in:\n")
+            print_conflicts(team, paths, ownership(team), f"template-{now[0]}")
             print(f"\nUndo all of it: {undo}")
             return CONFLICTS
         wanted = {**now[1], **changed_answers(asked.answers)}
         if asked.version in ("", now[0]) and wanted == now[1]:
             print(f"Nothing to do: the upgrade to {now[0]} is in your files, and not committed yet.")
-            print(f"Keep it: git add --all && git commit --message 'Upgrade the template to {now[0]}'\nUndo it: {undo}")
+            print(f"Keep it: git add --all && {keep_command(before[0], now[0])}\nUndo it: {undo}")
             return 0
     lines = changed.rstrip("\n").split("\n")
     more = [f"... and {len(lines) - 10} more"] if len(lines) > 10 else []
@@ -278,28 +278,35 @@ def print_changes(merged: Merged, owned: Callable[[str], bool]) -> None:
         print("\n".join(f"  git rm {shlex.quote(path)}" for path in merged.kept))
 
 
-def print_conflicts(paths: list[str], owned: Callable[[str], bool], label: str) -> None:
+def print_conflicts(team: Path, paths: list[str], owned: Callable[[str], bool], label: str) -> None:
     for path in paths:
-        side, why = ("--ours", "a file of yours; to keep your side:")
-        if not owned(path):
-            side, why = ("--theirs", "a file of the template's; to take its side:")
-        name = shlex.quote(path)
-        print(f"  {path}\n      {why} git checkout {side} -- {name} && git add {name}")
+        text = (team / path).read_text(encoding="utf-8", errors="replace") if (team / path).is_file() else ""
+        marks = [str(number) for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")]
+        where = f"line {', '.join(marks)}" if marks else "without marks: see git status"
+        whose = "a file of yours: prefer your lines" if owned(path) else "a file of the template's: prefer its lines"
+        print(f"  {path}  ({where}; {whose})")
     print(
-        f"\nIn each, what is from <<<<<<< to ======= is yours, and from there to >>>>>>> {label} is the template's."
-        "\nEdit until it is right and the three marks are gone, then: git add FILE. To see all: git diff"
+        f"\nFrom <<<<<<< HEAD to ======= are your lines, from there to >>>>>>> {label} the template's. Edit until they"
+        "\nare right and the marks are gone; then: git add FILE. To see them all: git diff"
+        "\nThe whole file from one side, without what the other did to it: git checkout --ours FILE (yours), or"
+        "\ngit checkout --theirs FILE (the template's); then: git add FILE"
     )
 
 
-def print_end(team: Path, merged: Merged, version: str, owned: Callable[[str], bool]) -> int:
-    keep = f"git commit --message 'Upgrade the template to {version}'"
+def keep_command(old: str, new: str) -> str:
+    title = f"Upgrade the template to {new}" if new != old else "Change an answer to the template"
+    return f"git commit --message '{title}'"
+
+
+def print_end(team: Path, merged: Merged, todo: Upgrade, owned: Callable[[str], bool]) -> int:
+    keep = keep_command(todo.old.version, todo.new.version)
     if not merged.conflicts:
         print("\nDone, and not committed yet. Look at it: git diff --cached")
         print(f"Keep it: make test check && {keep}")
         return 0
     count = "1 file holds" if len(merged.conflicts) == 1 else f"{len(merged.conflicts)} files hold"
     print(f"\nCONFLICT: {count} both sides, because you and the template changed the same lines.\n")
-    print_conflicts(merged.conflicts, owned, f"template-{version}")
+    print_conflicts(team, merged.conflicts, owned, f"template-{todo.new.version}")
     print(f"Then keep it: make test check && {keep}")
     return CONFLICTS
 
@@ -343,7 +350,7 @@ def upgrade(team: Path, template: Template, todo: Upgrade, scratch: Path) -> int
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signals, strict=True):
             signal.signal(number, handler)
-    return print_end(team, merged, todo.new.version, owned)
+    return print_end(team, merged, todo, owned)
 
 
 def run(asked: argparse.Namespace) -> int:
@@ -356,12 +363,13 @@ def run(asked: argparse.Namespace) -> int:
             " remove the *.rej and commit; then: make upgrade\n\n" + "\n".join(f"  {path}" for path in paths)
         )
     link = parsed(committed(team, LINK), LINK)
-    where = address(asked.template or link.get("template", ""))
+    where = asked.template or link.get("template")
     if not where:
         raise Problem(
             "This repository does not know yet where its template is. Say it once:"
             " make upgrade TEMPLATE=https://.../cookiecutter-polyaxon-argo-seldon (or a folder with a clone of it)"
         )
+    where = address(where)
     scratch = Path(tempfile.mkdtemp(prefix="upgrade-"))
     try:
         print(f"Asking {where} for its releases ...", flush=True)
