@@ -104,6 +104,7 @@ def upgraded(first, made, tmp_path_factory):
     append(team / "aisg-context/k8s/volume-owner.yml", "# Ours.")
     append(team / "docker/vscode.Dockerfile", "# Ours.")
     (team / "src/digit_reader/ours.py").write_text("OURS = 1\n")
+    (team / "src/cruft.py").write_text("raise SystemExit('make has src in PYTHONPATH, and the upgrade must not')\n")
     (team / "docker/jupyter.Dockerfile").unlink()
     project = (team / "pyproject.toml").read_text()
     (team / "pyproject.toml").write_text(project.replace("skip = []", 'skip = ["docker/train.Dockerfile"]'))
@@ -178,7 +179,11 @@ def test_the_changelog_and_the_files_are_shown_before_anything_is_written(upgrad
     begin = told.index("Now it is written")
     assert -1 < told.find("From version 1.0.0 to 1.1.0") < told.find("What you must do: nothing.") < begin
     assert "The first." not in told
-    for line in ("changed  template Makefile", "changed  yours    src/digit_reader/training.py", "new      template docs"):
+    for line in (
+        "changed  template Makefile",
+        "changed  yours    src/digit_reader/training.py",
+        "new      template docs",
+    ):
         assert 0 < told.find(line) < begin
 
 
@@ -596,10 +601,6 @@ def test_an_ignored_file_is_not_written_over(team, releases):
     assert "\n  notes/new.md\n  scratch\n" in told and "Move these away" in told
     assert (team / "notes/new.md").read_text() == (team / "scratch").read_text() == "Ours, and ignored.\n"
     assert not status(team)
-    shutil.rmtree(team / "notes")
-    (team / "scratch").unlink()
-    upgrade(team, *template_is(releases))
-    assert (team / "scratch/new.md").read_text() == "The template's.\n"
 
 
 # --- upgrade-check, make, and being stopped ---------------------------------------------------------------------------
@@ -643,7 +644,6 @@ def test_make_hands_everything_on(team, releases, tmp_path):
     call(team, "make", "upgrade", *given, """ANSWERS=author_name="it's us" project_name='A "B"'""")
     answers = json.loads((team / ".template-answers.json").read_text())["answers"]
     assert (answers["author_name"], answers["project_name"]) == ("it's us", 'A "B"')
-    assert call(team, "make", "upgrade", *given[:2], "ARGS=--check", code=2)
 
 
 def start(team: Path, *arguments: object, **env: str) -> subprocess.Popen:

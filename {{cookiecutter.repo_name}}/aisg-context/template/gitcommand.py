@@ -4,8 +4,17 @@ import os
 import subprocess
 from pathlib import Path
 
-# Set by git for its hooks: they would send our commands to another repository.
-_FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
+# Set by git for its hooks, they would send our commands to another repository; and the Makefile's PYTHONPATH is the
+# team's source, where a module may be called as one of cruft's.
+_FOREIGN = (
+    "PYTHONPATH",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_COMMON_DIR",
+    "GIT_PREFIX",
+)
 
 
 class GitError(Exception):
