@@ -95,7 +95,9 @@ class Releases:
         changelog = self.folder / "CHANGELOG.md"
         title, _, older = changelog.read_text(encoding="utf-8").partition("\n## ")
         older = "" if version == FIRST else f"\n## {older}"
-        changelog.write_text(f"{title}\n## {version} (2026-12-01)\n\n{news}\n{older}", encoding="utf-8")
+        changelog.write_text(
+            f"{title}\n## {version} (2026-12-01)\n\n{news}\n\nWhat you must do: nothing.\n{older}", encoding="utf-8"
+        )
         commit(self.folder, version)
         git(self.folder, "tag", f"v{version}")
 

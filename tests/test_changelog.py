@@ -43,7 +43,7 @@ def check(releases: Releases, *arguments: str, code: int) -> str:
 
 def raise_version(releases: Releases, entry: str) -> None:
     """As CONTRIBUTING.md says, without a tag."""
-    releases.release(NEXT, f"{entry}\n\nWhat you must do: nothing.")
+    releases.release(NEXT, entry)
     git(releases.folder, "tag", "--delete", f"v{NEXT}")
 
 

@@ -150,12 +150,12 @@ def missing(commit: str) -> list[str]:
         files = "\n".join(f"  {name}" for name in sorted(changed)[:20]) + ("\n  ..." if len(changed) > 20 else "")
     if line("rev-parse", "--verify", "--quiet", f"refs/tags/v{version}^{{commit}}"):
         return [
-            f"Version {version} is released, and since {commit[:10]} these files of a team's repository change:\n{files}",
+            f"Version {version} is released, and since {commit[:10]} these files of a team's change:\n{files}",
             "Raise the version (CONTRIBUTING.md says where), and say in CHANGELOG.md what changes for a team.",
         ]
     if not [text for text in told if text.startswith("- ") and text not in known]:
         return [
-            f"Since {commit[:10]} these files of a team's repository change, and CHANGELOG.md says nothing new:\n{files}",
+            f"Since {commit[:10]} these files of a team's change, and CHANGELOG.md says nothing new:\n{files}",
             f'Add a line "- ..." under "## {version}", in the words of a team that will read it.',
         ]
     return []
