@@ -153,6 +153,5 @@ class Template:
 def as_typed(answer: object) -> object:
     """The answer as cookiecutter has to get it to hand it on unchanged: it renders what it is given."""
     if isinstance(answer, str) and "{" in answer:
-        # An expression that is the answer, written with a brace at a time: this file is itself rendered.
-        return "{" * 2 + f" {answer!a} " + "}" * 2
+        return f"{{{{ {answer!a} }}}}"  # an expression of Jinja that is the answer
     return answer
