@@ -70,7 +70,7 @@ def checked_out(commit: str, folder: Path) -> Path:
 def choices(template: Path) -> list[dict[str, str]]:
     """Answers that together hold every choice of every question."""
     questions = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
-    several = {name: options for name, options in questions.items() if isinstance(options, list)}
+    several = {name: options for name, options in questions.items() if name[0] != "_" and isinstance(options, list)}
     count = max([1, *map(len, several.values())])
     return [{name: options[turn % len(options)] for name, options in several.items()} for turn in range(count)]
 

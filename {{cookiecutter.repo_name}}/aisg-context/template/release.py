@@ -153,5 +153,5 @@ class Template:
 def as_typed(answer: object) -> object:
     """The answer as cookiecutter has to get it to hand it on unchanged: it renders what it is given."""
     if isinstance(answer, str) and "{" in answer:
-        return f"{{{{ {answer!a} }}}}"  # an expression of Jinja that is the answer
+        return "{" * 2 + f" {answer!a} " + "}" * 2  # an expression of Jinja that is the answer
     return answer

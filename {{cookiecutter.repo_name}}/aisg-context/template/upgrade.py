@@ -185,7 +185,8 @@ def check_answers(asked: dict[str, str], answers: dict, questions: dict) -> None
             near = difflib.get_close_matches(name, names, n=1)
             remedy = f"Did you mean {near[0]}?" if near else f"The questions are {', '.join(names)}."
             raise Problem(f"The template has no question {name}. {remedy}")
-    for name, choices in questions.items():
+    for name in names:
+        choices = questions[name]
         if isinstance(choices, list) and name in answers and answers[name] not in choices:
             quoted = " or ".join(f"ANSWERS=\"{name}='{choice}'\"" for choice in choices)
             raise Problem(f"{name} is {answers[name]!r}, and that is no choice in this version. Type one of: {quoted}")
