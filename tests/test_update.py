@@ -35,6 +35,7 @@ from releases import (
 
 NEXT = "1.1.0"
 TRAIN = "aisg-context/polyaxon/polyaxonfiles/train.yml"
+HYPERBAND = "aisg-context/polyaxon/polyaxonfiles/hparam-hyperband.yml"
 RUFF = Path(sys.executable).with_name("ruff")
 
 
@@ -81,7 +82,7 @@ def upgraded(first, made, tmp_path_factory):
     """A team's repository with edits of every kind, after a release with changes of every kind."""
     folder = tmp_path_factory.mktemp("upgraded")
     releases = first.copy(folder / "template")
-    for path in ("Makefile", f"{PACKAGE}/training.py", TRAIN, "docker/jupyter.Dockerfile", "docker/train.Dockerfile"):
+    for path in ("Makefile", f"{PACKAGE}/training.py", TRAIN, HYPERBAND, "docker/train.Dockerfile"):
         prepend(releases.root / path, "# The release adds this line.")
     k8s = releases.root / "aisg-context/k8s"
     (k8s / "volume-owner.yml").rename(k8s / "owner-of-the-volume.yml")
@@ -106,7 +107,7 @@ def upgraded(first, made, tmp_path_factory):
     append(team / "docker/vscode.Dockerfile", "# Ours.")
     (team / "src/digit_reader/ours.py").write_text("OURS = 1\n")
     (team / "src/git.py").write_text("raise SystemExit('cruft imports another git')\n")  # make exports PYTHONPATH=src
-    (team / "docker/jupyter.Dockerfile").unlink()
+    (team / HYPERBAND).unlink()
     project = (team / "pyproject.toml").read_text()
     (team / "pyproject.toml").write_text(project.replace("skip = []", 'skip = ["docker/train.Dockerfile"]'))
     commit(team, "Ours")
@@ -127,8 +128,8 @@ def test_edits_and_the_release_are_both_in_the_files(upgraded):
 def test_what_only_the_team_has_or_deleted_stays_so(upgraded):
     _, team, before, told = upgraded
     assert contents(team)["src/digit_reader/ours.py"] == before["src/digit_reader/ours.py"]
-    assert not (team / "docker/jupyter.Dockerfile").exists()
-    assert "stay deleted" in told and "\n  docker/jupyter.Dockerfile\n" in told
+    assert not (team / HYPERBAND).exists()
+    assert "stay deleted" in told and f"\n  {HYPERBAND}\n" in told
 
 
 def test_edits_follow_a_renamed_file(upgraded):
@@ -233,7 +234,7 @@ def test_the_teams_own_check_and_tests_pass_afterwards(upgraded, tmp_path):
     _, team, _, _ = upgraded
     team = Path(shutil.copytree(team, tmp_path / "team"))
     call(team, "make", "check", f"VENV={environment_of_stages}")
-    call(team, "make", "test", f"VENV={environment_of_stages}", "ARGS=tests/test_data.py tests/test_network.py")
+    call(team, "make", "test", f"VENV={environment_of_stages}", "ARGS=tests/test_data.py tests/test_network.py tests/test_runs.py")
 
 
 # --- conflicts --------------------------------------------------------------------------------------------------------
