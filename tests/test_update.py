@@ -93,7 +93,9 @@ def upgraded(first, made, tmp_path_factory):
     (releases.root / "docs/new.md").write_text("Region: {{ cookiecutter.backup_region }}\n")
     (releases.root / "docs/run.sh").write_text("#!/bin/sh\n")
     (releases.root / "docs/run.sh").chmod(0o755)
-    shutil.copy(releases.root / "tests/images/0-test-11.png", releases.root / "tests/images/1-test-8.png")
+    picture = releases.root / "tests/images/0-test-11.png"
+    shutil.copy(picture, releases.root / "tests/images/1-test-8.png")
+    shutil.copy(picture, releases.root / "docs/picture.png")
     releases.ask("backup_region", "asia-southeast2")
     releases.set("gke_cluster_name", "another-cluster")
     releases.set("__made_up", "{{ cookiecutter.backup_region }}!")
@@ -105,6 +107,8 @@ def upgraded(first, made, tmp_path_factory):
     append(team / TRAIN, "# Ours.")
     append(team / "aisg-context/k8s/volume-owner.yml", "# Ours.")
     append(team / "docker/vscode.Dockerfile", "# Ours.")
+    linked = json.loads((team / ".cruft.json").read_text())
+    (team / ".cruft.json").write_text(json.dumps(linked | {"skip": ["tests/images/*"]}))  # as cruft create --skip does
     (team / "src/digit_reader/ours.py").write_text("OURS = 1\n")
     (team / "src/git.py").write_text("raise SystemExit('cruft imports another git')\n")  # make exports PYTHONPATH=src
     (team / HYPERBAND).unlink()
@@ -150,7 +154,10 @@ def test_a_removed_file_goes_when_it_is_the_templates_and_unedited(upgraded):
 
 def test_what_is_skipped_is_not_touched(upgraded):
     _, team, before, _ = upgraded
-    assert contents(team)["docker/train.Dockerfile"] == before["docker/train.Dockerfile"]
+    now = contents(team)
+    for path in ("docker/train.Dockerfile", "tests/images/1-test-8.png"):  # in pyproject.toml; in .cruft.json
+        assert now[path] == before[path]
+    assert json.loads((team / ".cruft.json").read_text())["skip"] == ["tests/images/*"]
 
 
 def test_a_new_question_gets_its_default_and_is_told(upgraded):
@@ -172,8 +179,7 @@ def test_a_changed_default_does_not_change_an_answer(upgraded):
 def test_modes_and_pictures_arrive(upgraded):
     _, team, _, _ = upgraded
     assert (team / "docs/run.sh").stat().st_mode & stat.S_IXUSR
-    pictures = team / "tests/images"
-    assert (pictures / "1-test-8.png").read_bytes() == (pictures / "0-test-11.png").read_bytes()
+    assert (team / "docs/picture.png").read_bytes() == (team / "tests/images/0-test-11.png").read_bytes()
 
 
 def test_the_changelog_and_the_files_are_shown_before_anything_is_written(upgraded):
@@ -225,16 +231,33 @@ def test_the_printed_command_undoes_it(upgraded, tmp_path):
     assert not (team / "docs").exists()
 
 
-@pytest.mark.slow
-def test_the_teams_own_check_and_tests_pass_afterwards(upgraded, tmp_path):
-    """TEAM_VENV is a team's working environment (make setup)."""
-    environment_of_stages = os.environ.get("TEAM_VENV")
-    if not environment_of_stages:
+@pytest.fixture
+def team_venv() -> str:
+    """A team's working environment (make setup)."""
+    if not os.environ.get("TEAM_VENV"):
         pytest.skip("NOT CHECKED: TEAM_VENV names no environment made by `make setup`")
+    return os.environ["TEAM_VENV"]
+
+
+@pytest.mark.slow
+def test_the_teams_own_check_and_tests_pass_afterwards(upgraded, tmp_path, team_venv):
     _, team, _, _ = upgraded
     team = Path(shutil.copytree(team, tmp_path / "team"))
-    call(team, "make", "check", f"VENV={environment_of_stages}")
-    call(team, "make", "test", f"VENV={environment_of_stages}", "ARGS=tests/test_data.py tests/test_network.py tests/test_runs.py")
+    call(team, "make", "check", f"VENV={team_venv}")
+    call(team, "make", "test", f"VENV={team_venv}", "ARGS=tests/test_data.py tests/test_network.py tests/test_runs.py")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("team_venv")
+def test_make_upgrade_makes_its_environment(upgraded, tmp_path):
+    """With a real one from the package index, of the versions in pyproject.toml."""
+    _, team, _, _ = upgraded
+    team = Path(shutil.copytree(team, tmp_path / "team"))
+    commit(team)
+    assert "Up to date: version 1.1.0" in call(team, "make", "upgrade").stdout
+    assert not status(team)
+    wanted = tomllib.loads((team / "pyproject.toml").read_text())["dependency-groups"]["upgrade"]
+    assert set(wanted) <= set(call(team, ".venv-upgrade/bin/python", "-m", "pip", "freeze").stdout.splitlines())
 
 
 # --- conflicts --------------------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ class Scratch:
 
 
 def without(rendered: Path, skip: list[str]) -> None:
-    """Remove what `[tool.cruft] skip` names, read as cruft reads it: a path, or a pattern when it holds a *."""
+    """Remove what cruft's `skip` names, read as cruft reads it: a path, or a pattern when it holds a *."""
     for item in skip:
         for path in sorted(rendered.glob(item) if "*" in item else [rendered / item], reverse=True):
             if path.is_dir() and not path.is_symlink():

@@ -37,6 +37,7 @@ from merge import Merged, apply, in_the_way, merge, without
 from release import VERSION, Problem, Release, Template, address, order
 
 FITS, CONFLICTS, STOPPED = 3, 4, 130
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 RECORD, LINK = ".template-answers.json", ".cruft.json"
 
 
@@ -125,8 +126,9 @@ def record_of(text: str | None) -> tuple[str, dict]:
 
 
 def left_over(team: Path) -> list[str]:
-    """Committed files with both ends of a conflict, and *.rej files, committed or not."""
-    marked = git(team, "grep", "-lzI", "--all-match", "-e", "^<<<<<<< ", "--or", "-e", "^>>>>>>> ", "HEAD", fine=(0, 1))
+    """Committed files with both ends of a conflict of an upgrade (or of plain cruft's), and *.rej files."""
+    begin, end = "^<<<<<<< ", "^>>>>>>> (template-|theirs)"
+    marked = git(team, "grep", "-lzIE", "--all-match", "-e", begin, "--or", "-e", end, "HEAD", fine=(0, 1))
     rejected = git(team, "ls-files", "--cached", "--others", "-z", "--", "*.rej")
     return sorted({path.removeprefix("HEAD:") for path in listed(marked)} | set(listed(rejected)))
 
@@ -234,12 +236,22 @@ def ownership(team: Path) -> Callable[[str], bool]:
     return lambda path: any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
 
 
+def keep_skipped(file: Path, skip: list[str]) -> None:
+    """Carry what `cruft create --skip` wrote into .cruft.json over to the new one, written as cruft writes it."""
+    if skip:
+        link = json.loads(file.read_text(encoding="utf-8")) | {"skip": skip}
+        text = json.dumps(link, ensure_ascii=False, indent=2, separators=(",", ": "))
+        file.write_text(text + "\n", encoding="utf-8")
+
+
 def join(team: Path, template: Template, todo: Upgrade, scratch: Path) -> tuple[Merged, dict]:
     """Render both versions and merge; also the answers that the new version was rendered with."""
     old, new = template.render((todo.old.name, todo.answers), (todo.new.name, todo.new_answers))
     answers = record_of((new / RECORD).read_text(encoding="utf-8"))[1]
+    linked = parsed(committed(team, LINK), LINK).get("skip", [])
+    keep_skipped(new / LINK, linked)
     for folder in (old, new):
-        without(folder, settings(team).get("cruft", {}).get("skip", []))
+        without(folder, linked + settings(team).get("cruft", {}).get("skip", []))
     return merge(team, old, new, f"template-{todo.new.version}", ownership(team), scratch / "merge"), answers
 
 
@@ -340,17 +352,16 @@ def upgrade(team: Path, template: Template, todo: Upgrade, scratch: Path) -> int
     if merged.tree == git(team, "rev-parse", "HEAD^{tree}").strip():
         print("\nNothing to do.")
         return 0
+    if git(team, "status", "--porcelain"):
+        raise Problem("Files were changed while this was looking at them. Commit the changes; then: make upgrade")
     undo = f"git reset --hard {git(team, 'rev-parse', '--short', 'HEAD').strip()}"
     print(f"\nNow it is written into your files. Undo all of it at any time before you commit: {undo}", flush=True)
-    # Ctrl-C reaches git too; a second's work is better finished.
-    signals = [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    for number in (signal.SIGINT, *ENDINGS):
+        signal.signal(number, signal.SIG_IGN)  # git's too: a second's work is better finished
     try:
         apply(team, merged)
     except (GitError, OSError) as error:
         raise Problem(f"The files could not all be written: {error}\nUndo what was written: {undo}") from error
-    finally:
-        for number, handler in zip((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signals, strict=True):
-            signal.signal(number, handler)
     return print_end(team, merged, todo, owned)
 
 
@@ -360,7 +371,7 @@ def run(asked: argparse.Namespace) -> int:
         return refuse_a_dirty_tree(team, changed, asked)
     if paths := left_over(team):
         raise Problem(
-            "These files are left from an earlier upgrade or merge: conflict marks (<<<<<<<), or *.rej. Put them right,"
+            "These files are left from an earlier upgrade: conflict marks (<<<<<<<), or *.rej. Put them right,"
             " remove the *.rej and commit; then: make upgrade\n\n" + "\n".join(f"  {path}" for path in paths)
         )
     link = parsed(committed(team, LINK), LINK)
@@ -390,7 +401,9 @@ def stop(number: int, _) -> None:
 
 def main(arguments: list[str]) -> int:
     asked = options(arguments)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
+    for number in ENDINGS:
         signal.signal(number, stop)
     try:
         return run(asked)
