@@ -88,16 +88,16 @@ def test_the_dashboard_shows_a_run_and_its_curve_and_later_the_next(browser, sta
 
 
 def drawn_curve(browser, metric: str) -> dict[str, float]:
-    """What the browser has drawn in colour on the chart of a metric, which is a canvas: its share of width and height."""
+    """What the browser has drawn in colour on the canvas of a metric's chart: its share of width and height."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     return WebDriverWait(browser, PATIENCE).until(lambda page: page.execute_script(CURVE, metric))
 
 
-# Of the canvas under the heading that is the metric's name: the extent of the pixels that are neither grey nor clear.
+# Of the canvas under the heading that is the metric's name: the extent of what is neither grey nor clear.
 CURVE = """
-const heading = [...document.querySelectorAll('*')].find(e => !e.children.length && e.textContent.trim() == arguments[0]);
-let panel = heading;
+const leaves = [...document.querySelectorAll('*')].filter(element => !element.children.length);
+let panel = leaves.find(element => element.textContent.trim() == arguments[0]);
 while (panel && !panel.querySelector('canvas')) panel = panel.parentElement;
 if (!panel) return null;
 const canvas = panel.querySelector('canvas'), {width, height} = canvas;
