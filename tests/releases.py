@@ -121,9 +121,8 @@ def upgrade(
     team: Path, *arguments: object, code: int | None = 0, env: dict | None = None
 ) -> subprocess.CompletedProcess:
     """aisg-context/template/upgrade.py as make calls it, in an environment with cruft: this one."""
-    done = call(
-        team, sys.executable, "aisg-context/template/upgrade.py", *arguments, code=code, PYTHONPATH="src", **(env or {})
-    )
+    program = "aisg-context/template/upgrade.py"
+    done = call(team, sys.executable, program, *arguments, code=code, PYTHONPATH=str(team / "src"), **(env or {}))
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     assert "Next:" not in done.stdout + done.stderr
     return done

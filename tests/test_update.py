@@ -418,13 +418,18 @@ def test_however_a_repository_began_an_upgrade_makes_it_the_new_release(releases
 
 
 def test_what_was_edited_before_the_first_commit_is_merged(releases, tmp_path):
-    """git has then never seen the file as the template made it."""
+    """git has then never seen the file as the template made it. And a folder that moves takes no file of the team's."""
     team = create(releases, tmp_path)
     append(team / "Makefile", "# Ours.")
+    (team / "aisg-context/polyaxon/presets/ours.yml").write_text("ours: 1\n")
     begin(team)
     prepend(releases.root / "Makefile", "# The template's.")
+    presets = releases.root / "aisg-context/polyaxon/presets"
+    presets.rename(presets.with_name("defaults"))
     releases.release(NEXT, "- A line.")
     upgrade(team)
+    assert (team / "aisg-context/polyaxon/presets/ours.yml").exists()
+    assert (team / "aisg-context/polyaxon/defaults/gpu.yml").exists()
     lines = (team / "Makefile").read_text().splitlines()
     assert (lines[0], lines[-1]) == ("# The template's.", "# Ours.")
 
