@@ -293,7 +293,8 @@ def test_a_conflict_is_an_error_that_names_each_file_and_its_owner(conflicting):
     line = 1 + (team / "Makefile").read_text().splitlines().index("<<<<<<< HEAD")
     assert f"\n  Makefile  (line {line}; a file of the template's: prefer its lines)" in told
     assert "\n  src/digit_reader/network.py  (line " in told and "a file of yours: prefer your lines" in told
-    assert "CONFLICT: 5 files hold both sides" in told
+    assert "CONFLICT: 5 files hold both sides" in told and "make stops with a missing separator" in told
+    assert "changed  template Makefile  CONFLICT\n" in checked
     assert "git checkout --ours FILE (yours)" in told and "git add FILE" in told and "git commit --message" in told
     assert "conflicts with your changes in 5 of your files" in checked
 

@@ -281,8 +281,8 @@ def print_changes(merged: Merged, owned: Callable[[str], bool]) -> None:
     for change in merged.changes:
         owner = "yours" if owned(change.path) else "template"
         name = f"{change.was} -> {change.path}" if change.was else change.path
-        conflict = "  CONFLICT" if change.path in merged.conflicts else ""
-        print(f"  {change.kind:8} {owner:8} {name}  {change.lines}{conflict}")
+        lines = "CONFLICT" if change.path in merged.conflicts else change.lines
+        print(f"  {change.kind:8} {owner:8} {name}  {lines}")
     if merged.stays_deleted:
         print("\nYou deleted these, and they stay deleted; the template changed them:\n")
         print("\n".join(f"  {path}" for path in merged.stays_deleted))
@@ -304,6 +304,8 @@ def print_conflicts(team: Path, paths: list[str], owned: Callable[[str], bool], 
         "\nThe whole file from one side, without what the other did to it: git checkout --ours FILE (yours), or"
         "\ngit checkout --theirs FILE (the template's); then: git add FILE"
     )
+    if "Makefile" in paths:
+        print("Until the Makefile is right, make stops with a missing separator.")
 
 
 def keep_command(old: str, new: str) -> str:
