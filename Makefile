@@ -7,7 +7,7 @@ ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## List the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(PYTHON):
 	@python3.11 --version >/dev/null 2>&1 || { echo "This needs Python 3.11 as python3.11; see https://www.python.org/downloads/" >&2; exit 1; }
@@ -31,3 +31,7 @@ test: $(VENV)/.has-test ## Run the template's tests (ARGS="-k answers")
 lint: $(VENV)/.has-test ## Lint the hooks, tools and tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+.PHONY: changelog
+changelog: $(VENV)/.has-test ## Say whether a change of what teams get has its entry in CHANGELOG.md (ARGS=COMMIT to compare with)
+	@$(PYTHON) tools/check_changelog.py $(ARGS)

@@ -1,0 +1,149 @@
+"""Releases of this template, made for a test: a copy of it in a git repository of its own, edited and tagged.
+
+What a test changes, it adds (a line at a file's top or end): so nothing here depends on what the files say.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import TEMPLATE
+
+ROOT = "{{cookiecutter.repo_name}}"
+PACKAGE = "src/{{cookiecutter.src_package_name}}"
+PARTS = ("cookiecutter.json", "pyproject.toml", "CHANGELOG.md", "hooks", ROOT)
+CACHES = shutil.ignore_patterns("__pycache__", ".ruff_cache", ".pytest_cache")
+FIRST = "1.0.0"
+IDENTITY = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    **{f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """As in a terminal: what make or git said to a process above these tests is not handed on."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "GIT_"))}
+    return kept | IDENTITY | more
+
+
+def call(folder: Path, *command: object, code: int | None = 0, **more: str) -> subprocess.CompletedProcess:
+    """Run a command; its exit code must be `code`, unless that is None."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert code is None or done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def git(folder: Path, *arguments: object, code: int | None = 0) -> str:
+    return call(folder, "git", *arguments, code=code).stdout
+
+
+def commit(folder: Path, message: str = "change") -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", message)
+
+
+def prepend(path: Path, line: str) -> None:
+    path.write_text(f"{line}\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
+
+
+def append(path: Path, line: str) -> None:
+    path.write_text(f"{path.read_text(encoding='utf-8')}{line}\n", encoding="utf-8")
+
+
+class Releases:
+    """The copy; `folder` is its address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.root = folder, folder / ROOT
+        folder.mkdir()
+        for name in PARTS:
+            source = TEMPLATE / name
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=CACHES)
+            else:
+                shutil.copy(source, folder / name)
+        git(folder, "init", "--quiet", "--initial-branch=main")
+        self.release(FIRST, "- The first.")
+        git(folder, "repack", "-adq")  # copied often
+
+    def copy(self, folder: Path) -> "Releases":
+        other = object.__new__(Releases)
+        other.folder, other.root = folder, folder / ROOT
+        shutil.copytree(self.folder, folder)
+        return other
+
+    def release(self, version: str, news: str) -> None:
+        """Write the version wherever this template has it, commit and tag."""
+        self.set("__template_version", version)
+        project = self.folder / "pyproject.toml"
+        text = re.sub(r'(?m)^version = "[^"]*"', f'version = "{version}"', project.read_text(encoding="utf-8"), count=1)
+        project.write_text(text, encoding="utf-8")
+        changelog = self.folder / "CHANGELOG.md"
+        title, _, older = changelog.read_text(encoding="utf-8").partition("\n## ")
+        older = "" if version == FIRST else f"\n## {older}"
+        changelog.write_text(
+            f"{title}\n## {version} (2026-12-01)\n\n{news}\n\nWhat you must do: nothing.\n{older}", encoding="utf-8"
+        )
+        commit(self.folder, version)
+        git(self.folder, "tag", f"v{version}")
+
+    def questions(self) -> dict:
+        return json.loads((self.folder / "cookiecutter.json").read_text(encoding="utf-8"))
+
+    def write_questions(self, questions: dict) -> None:
+        (self.folder / "cookiecutter.json").write_text(json.dumps(questions, indent=2), encoding="utf-8")
+
+    def set(self, name: str, value: object) -> None:
+        self.write_questions(self.questions() | {name: value})
+
+    def ask(self, name: str, default: object) -> None:
+        """Add a question, before the private variables."""
+        old = list(self.questions().items())
+        place = next(index for index, (key, _) in enumerate(old) if key.startswith("_"))
+        self.write_questions(dict([*old[:place], (name, default), *old[place:]]))
+
+
+def upgrade(
+    team: Path, *arguments: object, code: int | None = 0, env: dict | None = None
+) -> subprocess.CompletedProcess:
+    """aisg-context/template/upgrade.py as make calls it, in an environment with cruft: this one."""
+    program = "aisg-context/template/upgrade.py"
+    done = call(team, sys.executable, program, *arguments, code=code, PYTHONPATH=str(team / "src"), **(env or {}))
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    assert "Next:" not in done.stdout + done.stderr
+    return done
+
+
+def create(releases: Releases, output: Path, version: str = FIRST, **answers: str) -> Path:
+    """A repository made by `cruft create`."""
+    call(
+        output,
+        *("cruft", "create", releases.folder, "--checkout", f"v{version}", "--no-input", "--default-config"),
+        *("--output-dir", output, "--extra-context", json.dumps(answers)),
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    )
+    return output / answers.get("repo_name", "digit-reader")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file that git does not ignore, with what is in it, but for cruft's own file."""
+    names = git(folder, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")[:-1]
+    return {name: (folder / name).read_bytes() for name in names if name != ".cruft.json" and (folder / name).is_file()}
+
+
+def status(folder: Path) -> str:
+    return git(folder, "status", "--porcelain", "--untracked-files=all")

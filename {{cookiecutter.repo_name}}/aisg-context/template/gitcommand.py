@@ -1,0 +1,49 @@
+"""git as a function. Every call is bounded by what git itself does; nothing here is a shell."""
+
+import os
+import subprocess
+from pathlib import Path
+
+# Set by git for its hooks, they would send our commands to another repository; and the Makefile's PYTHONPATH is the
+# team's source, where a module may be called as one of cruft's.
+_FOREIGN = (
+    "PYTHONPATH",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_COMMON_DIR",
+    "GIT_PREFIX",
+)
+
+
+class GitError(Exception):
+    """git said no; the text is what it said."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment for git, and for programs that call it."""
+    return {name: value for name, value in os.environ.items() if name not in _FOREIGN} | more
+
+
+def git(folder: Path, *arguments: str, stdin: str | None = None, fine: tuple[int, ...] = (0,), **more: str) -> str:
+    """What `git ARGUMENTS` prints in `folder`. Exit codes not in `fine` are errors; `more` is for the environment."""
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="surrogateescape",  # a file's name can be any bytes
+        env=environment(**more),
+        check=False,
+    )
+    if done.returncode not in fine:
+        raise GitError((done.stderr or done.stdout).strip() or f"git {arguments[0]} ended with {done.returncode}")
+    return done.stdout
+
+
+def listed(output: str) -> list[str]:
+    """The items of a list that git ends with NUL (-z)."""
+    return output.split("\0")[:-1]
