@@ -381,9 +381,9 @@ def test_every_module_that_a_repository_installs_is_a_name_that_is_taken(rules, 
 
 
 def test_the_choices_are_those_that_are_asked(rules):
-    asked = {name: tuple(options) for name, options in questions().items() if isinstance(options, list)}
-    assert asked == rules.CHOICES
-    assert tuple(name for name in questions() if not name.startswith("_")) == rules.QUESTIONS
+    every = {name: answer for name, answer in questions().items() if not name.startswith("_")}
+    assert {name: tuple(options) for name, options in every.items() if isinstance(options, list)} == rules.CHOICES
+    assert tuple(every) == rules.QUESTIONS
 
 
 # --- answers that can work alone and not together ---------------------------------------------------------------------

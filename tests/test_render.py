@@ -14,7 +14,10 @@ import yaml
 from conftest import TEMPLATE, questions
 
 CHOICES = [
-    (question, choice) for question, choices in questions().items() if isinstance(choices, list) for choice in choices
+    (question, choice)
+    for question, choices in questions().items()
+    if isinstance(choices, list) and not question.startswith("_")
+    for choice in choices
 ]
 # File names with a condition, and the files they become
 CONDITIONAL = {
