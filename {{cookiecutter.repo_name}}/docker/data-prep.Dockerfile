@@ -12,7 +12,7 @@ WORKDIR /workspace
 COPY pyproject.toml ./
 # The versions are in pyproject.toml, where hadolint does not look.
 # hadolint ignore=DL3013
-RUN mkdir src && touch README.md && pip install '.[data]'
+RUN mkdir src && touch README.md && pip install '.[data]' && rm -rf build src/*.egg-info
 
 COPY --chown=2222:2222 src src
 USER 2222:2222

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 ROOT = Path(__file__).resolve().parents[1]
+BUILDERS = ["docker", "podman", "buildah"]
 NAMES = sorted(path.name.removesuffix(".Dockerfile") for path in (ROOT / "docker").glob("*.Dockerfile"))
 
 
@@ -21,9 +22,9 @@ def settings() -> tuple[str, str]:
     return project["tool"]["images"]["prefix"], project["project"]["version"]
 
 
-def builder() -> str:
-    """The first of the programs that can build and push an image."""
-    for name in ("docker", "podman", "buildah"):
+def builder(context=None, parameter=None, wanted: str | None = None) -> str:
+    """The program asked for, or the first of those that can build and push an image."""
+    for name in [wanted] if wanted else BUILDERS:
         if shutil.which(name):
             return name
     raise click.ClickException("This needs docker, podman or buildah; see https://docs.docker.com/engine/install/")
@@ -48,36 +49,43 @@ def source() -> dict[str, str]:
     return {"GIT_COMMIT": commit, "GIT_DIRTY": "true" if changes else "false"}
 
 
+def with_builder(command):
+    return click.option("--builder", type=click.Choice(BUILDERS), callback=builder, help="Default: the first here.")(
+        command
+    )
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Build and push the images of this repository."""
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+@main.command()
+@with_builder
 @click.option("--accelerator", type=click.Choice(["cpu", "cuda"]), default="cpu", help="For the images with torch.")
 @click.option("--flag", "flags", multiple=True, help="One more word for the builder, such as --flag=--no-cache.")
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
-def build(accelerator: str, flags: tuple[str, ...], names: tuple[str, ...]) -> None:
+def build(builder: str, accelerator: str, flags: tuple[str, ...], names: tuple[str, ...]) -> None:
     """Build the images called NAMES, or all."""
     prefix, version = settings()
-    program = builder()
     for name in names or NAMES:
         arguments = source() | {"VERSION": version}
         dockerfile = f"docker/{name}.Dockerfile"
         if "ARG ACCELERATOR" in (ROOT / dockerfile).read_text(encoding="utf-8"):
             arguments["ACCELERATOR"] = accelerator
         words = [f"--build-arg={key}={value}" for key, value in arguments.items()]
-        run(program, "build", f"--file={dockerfile}", f"--tag={prefix}/{name}:{version}", *words, *flags, ".")
+        run(builder, "build", f"--file={dockerfile}", f"--tag={prefix}/{name}:{version}", *words, *flags, ".")
 
 
 @main.command()
+@with_builder
 @click.option("--flag", "flags", multiple=True, help="One more word for the builder.")
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
-def push(flags: tuple[str, ...], names: tuple[str, ...]) -> None:
+def push(builder: str, flags: tuple[str, ...], names: tuple[str, ...]) -> None:
     """Push the images called NAMES, or all."""
     prefix, version = settings()
     for name in names or NAMES:
-        run(builder(), "push", *flags, f"{prefix}/{name}:{version}")
+        run(builder, "push", *flags, f"{prefix}/{name}:{version}")
 
 
 if __name__ == "__main__":

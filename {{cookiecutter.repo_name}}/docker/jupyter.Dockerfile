@@ -19,7 +19,8 @@ RUN mkdir src && touch README.md \
       cpu) pip install --extra-index-url https://download.pytorch.org/whl/cpu '.[data,train,dev,workspace]' ;; \
       cuda) pip install '.[data,train,dev,workspace]' ;; \
       *) echo "ACCELERATOR is cpu or cuda, not $ACCELERATOR" >&2; exit 1 ;; \
-    esac
+    esac \
+    && rm -rf build src/*.egg-info
 
 COPY docker/jupyter_server_config.py /etc/jupyter/jupyter_server_config.py
 COPY --chown=2222:2222 src src

@@ -18,7 +18,8 @@ RUN mkdir src && touch README.md \
       cpu) pip install --extra-index-url https://download.pytorch.org/whl/cpu '.[data,train]' ;; \
       cuda) pip install '.[data,train]' ;; \
       *) echo "ACCELERATOR is cpu or cuda, not $ACCELERATOR" >&2; exit 1 ;; \
-    esac
+    esac \
+    && rm -rf build src/*.egg-info
 
 COPY --chown=2222:2222 src src
 USER 2222:2222

@@ -21,7 +21,8 @@ RUN mkdir src && touch README.md \
       cpu) pip install --extra-index-url https://download.pytorch.org/whl/cpu '.[data,train,dev]' ;; \
       cuda) pip install '.[data,train,dev]' ;; \
       *) echo "ACCELERATOR is cpu or cuda, not $ACCELERATOR" >&2; exit 1 ;; \
-    esac
+    esac \
+    && rm -rf build src/*.egg-info
 
 # code-server brings its own Node.js and needs nothing else of its image.
 COPY --from=code-server /usr/lib/code-server /usr/lib/code-server

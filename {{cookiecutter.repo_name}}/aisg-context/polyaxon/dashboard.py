@@ -21,7 +21,7 @@ from pathlib import Path
 import click
 
 ROOT = Path(__file__).resolve().parents[2]
-OUTPUTS = Path(os.environ.get("POLYAXON_OFFLINE_ROOT", "outputs")).resolve()
+OUTPUTS = ROOT / os.environ.get("POLYAXON_OFFLINE_ROOT", "outputs")
 STATE = OUTPUTS / "dashboard"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
 PATIENCE = 90  # seconds for the server to start: it makes its database first

@@ -33,7 +33,7 @@ from polyaxon.tuners.hyperband import HyperbandManager
 ROOT = compilation.ROOT
 GRACE = 10  # seconds that a process has to end by itself
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
-OUTPUTS = Path(os.environ.get("POLYAXON_OFFLINE_ROOT", "outputs"))
+OUTPUTS = ROOT / os.environ.get("POLYAXON_OFFLINE_ROOT", "outputs")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -129,12 +129,12 @@ def _variables(replica: dict) -> Iterator[tuple[str, str]]:
 
 def _local(text: str) -> str:
     """`text` with the volume's folders, and Polyaxon's own, as they are called on this machine."""
-    volume = compilation.use_platform().artifacts_store.schema_.mount_path
+    volume = compilation.settings.AGENT_CONFIG.artifacts_store.schema_.mount_path
     folders = {
         f"{volume}/{PROJECT}": ROOT,  # the project's folder on the volume is the repository
         f"{volume}/workspaces/{PROJECT}": ROOT,
-        volume: ROOT / OUTPUTS / "runs",  # the volume is the artifacts store: it holds the runs
-        "/plx-context/artifacts": ROOT / OUTPUTS / "runs",
+        volume: OUTPUTS / "runs",  # the volume is the artifacts store: it holds the runs
+        "/plx-context/artifacts": OUTPUTS / "runs",
     }
     for there, here in folders.items():
         text = text.replace(there, str(here))
