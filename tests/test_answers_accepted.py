@@ -111,7 +111,7 @@ ACCEPTED = st.fixed_dictionaries(
 
 
 def test_every_name_made_from_accepted_answers_is_valid_where_it_is_used(rules):
-    @settings(max_examples=150, deadline=None, database=None)
+    @settings(max_examples=80, deadline=None, database=None)
     @given(ACCEPTED)
     @example({"repo_name": "r" * 40, "gcp_project_id": "p" * 30})
     @example({"repo_name": "r" * 31 + "-" + "r" * 8, "gcp_project_id": "p" * 30})
@@ -154,7 +154,7 @@ def test_a_later_default_follows_from_an_earlier_answer_and_can_work(rules, proj
 
 
 def test_the_defaults_of_nearly_every_project_name_can_work(rules):
-    @settings(max_examples=150, deadline=None, database=None)
+    @settings(max_examples=80, deadline=None, database=None)
     @given(
         st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=72).filter(str.strip)
     )

@@ -65,7 +65,7 @@ BAD = [
     ("src_package_name", "google", "dependency", "google_model"),
     ("src_package_name", "src", "taken by a folder", "src_model"),
     ("src_package_name", "tests", "taken by a folder", "tests_model"),
-    ("src_package_name", "build", "taken by a folder", "build_model"),
+    ("src_package_name", "conftest", "taken by a folder", "conftest_model"),
     ("src_package_name", "__init__", "Python's own names", "init"),
     ("src_package_name", "a" * 64, "has 64 characters", "a" * 40),
     ("src_package_name", "ﬁgures", 'has "ﬁ"', "figures"),

@@ -16,6 +16,7 @@ make_base() {
     buildah inspect --type image "$BASE" >/dev/null 2>&1 && return
     local work
     work=$(mktemp --directory)
+    # shellcheck disable=SC2016  # mmdebstrap's shell expands $1, not this one
     mmdebstrap --quiet --variant=minbase \
         --include=python3-minimal,python3-pip,python3-venv,python-is-python3,ca-certificates \
         --customize-hook='rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED' \

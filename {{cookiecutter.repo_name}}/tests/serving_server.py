@@ -1,4 +1,5 @@
 """A real server for the tests: seldon-core-microservice on a bundle, from the serving environment."""
+
 import contextlib
 import json
 import os
@@ -42,12 +43,22 @@ class Server:
             "PREDICTIVE_UNIT_GRPC_SERVICE_PORT": str(self.grpc_port),
             **environment,
         }
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GUNICORN"))}
-        command = [Path(python).absolute().parent / "seldon-core-microservice", settings["MODEL_NAME"], "--service-type", "MODEL"]
+        ours = ("PYTHON", "GUNICORN", "PREDICTIVE")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        command = [
+            Path(python).absolute().parent / "seldon-core-microservice",
+            settings["MODEL_NAME"],
+            "--service-type",
+            "MODEL",
+        ]
         self.log = tempfile.NamedTemporaryFile(prefix="server-", suffix=".log")  # noqa: SIM115 (closed by `end`)
         self.process = subprocess.Popen(
-            [*map(str, before), *map(str, command)], cwd=self.bundle, env={**inherited, **settings},
-            stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True,
+            [*map(str, before), *map(str, command)],
+            cwd=self.bundle,
+            env={**inherited, **settings},
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
     def url(self, path: str = PREDICT) -> str:

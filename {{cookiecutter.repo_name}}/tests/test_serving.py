@@ -1,4 +1,5 @@
 """What the deployed model answers, over HTTP, from a real server: right answers, refusals, health, lineage, metrics."""
+
 import base64
 import json
 import socket
@@ -188,7 +189,7 @@ BAD = {
     "ndarray: five dimensions": (nd([[[rows(IMAGE)]]]), 400, "28 x 28"),
     "ndarray: ragged": (nd([IMAGE, IMAGE[1:]]), 400, "ragged"),
     "ndarray: ragged within an image": (nd([[[0] * 28] * 27 + [[0] * 27]]), 400, "ragged"),
-    "ndarray: number beside list": (nd([[0, [0]] + IMAGE[2:]]), 400, "ragged"),
+    "ndarray: number beside list": (nd([[0, [0], *IMAGE[2:]]]), 400, "ragged"),
     "ndarray: strings": (nd([["0"] * 784]), 400, "not a number"),
     "ndarray: one string": (nd([[*IMAGE[1:], SECRET]]), 400, "not a number"),
     "ndarray: null pixel": (nd([[*IMAGE[1:], None]]), 400, "not a number"),
@@ -227,7 +228,9 @@ BAD = {
     "binData: number": (b'{"binData": 7}', 400, "base64"),
     "binData: list": (b'{"binData": [0]}', 400, "base64"),
     "binData: 1,025 images": (
-        json.dumps({"binData": base64.b64encode(bytes(1025 * 784)).decode()}).encode(), 400, "1024",
+        json.dumps({"binData": base64.b64encode(bytes(1025 * 784)).decode()}).encode(),
+        400,
+        "1024",
     ),
     "meta: list": (b'{"meta": [], "data": {"ndarray": [[0]]}}', 400, "meta"),
     "meta: string": (b'{"meta": "x", "data": {"ndarray": [[0]]}}', 400, "meta"),
@@ -256,8 +259,21 @@ def test_a_bad_body_is_refused_with_what_is_expected(server, name):
     assert requests.post(server.url(), data=nd([IMAGE]), headers=JSON, timeout=10).status_code == 200
 
 
-@pytest.mark.parametrize("kind", [None, "", "text/plain", "text/html", "application/xml", "application/octet-stream",
-                                  "multipart/form-data; boundary=x", "multipart/form-data", "image/png", ";;;"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        None,
+        "",
+        "text/plain",
+        "text/html",
+        "application/xml",
+        "application/octet-stream",
+        "multipart/form-data; boundary=x",
+        "multipart/form-data",
+        "image/png",
+        ";;;",
+    ],
+)
 def test_a_body_of_another_type_is_refused(server, kind):
     headers = {} if kind is None else {"Content-Type": kind}
     assert_refused(requests.post(server.url(), data=nd([IMAGE]), headers=headers, timeout=10), 415, "application/json")
@@ -285,23 +301,50 @@ def test_another_method_is_refused(server, method, path):
         assert_refused(answer, 405, "POST")
 
 
-@pytest.mark.parametrize("path", ["/", "/api/v1.0/prediction", "/api/v2.0/predictions", "/route", "/aggregate",
-                                  "/transform-input", "/transform-output", "/..%2f..%2fetc/passwd", "/%00", "/%ff"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/api/v1.0/prediction",
+        "/api/v2.0/predictions",
+        "/route",
+        "/aggregate",
+        "/transform-input",
+        "/transform-output",
+        "/..%2f..%2fetc/passwd",
+        "/%00",
+        "/%ff",
+    ],
+)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_another_path_is_refused_and_the_right_one_named(server, path, method):
     answer = requests.request(method, server.url(path), data=nd([IMAGE]), headers=JSON, timeout=10)
     assert_refused(answer, 404, PREDICT)
 
 
-@pytest.mark.parametrize("body", [b"", b"x", b"[]", b"7", b'{"reward": "x"}', b'{"reward": 1e400}', b'{"reward": "NaN"}',
-                                  b'{"request": 7}', b'{"truth": {"data": {"ndarray": 7}}}', b'{"other": 1}',
-                                  b'{"request":' * 900 + b"{}" + b"}" * 900])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"x",
+        b"[]",
+        b"7",
+        b'{"reward": "x"}',
+        b'{"reward": 1e400}',
+        b'{"reward": "NaN"}',
+        b'{"request": 7}',
+        b'{"truth": {"data": {"ndarray": 7}}}',
+        b'{"other": 1}',
+        b'{"request":' * 900 + b"{}" + b"}" * 900,
+    ],
+)
 def test_bad_feedback_is_refused(server, body):
     answer = requests.post(server.url("/api/v1.0/feedback"), data=body, headers=JSON, timeout=10)
     assert answer.status_code == 400, answer.text
     assert_refused(answer, 400, "")
 
 
+START = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n".encode()
 RAW = {
     "a chunk that is none": b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
     "a length that is none": b"Content-Length: many\r\n\r\n",
@@ -316,7 +359,7 @@ RAW = {
 @pytest.mark.parametrize("name", RAW)
 def test_bad_http_is_a_4xx_or_5xx_of_the_protocol_only(server, name):
     """gunicorn answers these before the model is asked: 4xx, or 501 for an encoding, as HTTP says."""
-    start = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n".encode()
+    start = START + b"Connection: close\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(start + RAW[name])
         connection.shutdown(socket.SHUT_WR)
@@ -327,7 +370,7 @@ def test_bad_http_is_a_4xx_or_5xx_of_the_protocol_only(server, name):
 
 
 def test_a_body_that_ends_before_its_length_is_let_go(server):
-    start = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n".encode()
+    start = START + b"Content-Length: 900\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(start + b'{"data":')
         connection.shutdown(socket.SHUT_WR)
@@ -337,9 +380,11 @@ def test_a_body_that_ends_before_its_length_is_let_go(server):
 
 
 def test_a_caller_who_stops_half_way_holds_up_no_other(server):
-    start = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", server.port)) as silent, \
-            socket.create_connection(("127.0.0.1", server.port)) as slow:
+    start = START + b"Content-Length: 900\r\n\r\n"
+    with (
+        socket.create_connection(("127.0.0.1", server.port)) as silent,
+        socket.create_connection(("127.0.0.1", server.port)) as slow,
+    ):
         slow.sendall(start + b"{")
         begun = time.monotonic()
         assert answers_right(server)
@@ -407,7 +452,7 @@ def test_metrics_count_exactly_what_was_asked(server, digits):
     assert grown["model_batch_size_sum"] == 20
     found = [row["probabilities"].index(max(row["probabilities"])) for row in digits]
     for number in range(10):
-        assert grown.get('model_predictions_total{class="%d"}' % number, 0) == 2 * found.count(number)
+        assert grown.get('model_predictions_total{class="' + str(number) + '"}', 0) == 2 * found.count(number)
     mean = sum(sum(digit["pixels"]) for digit in digits) / 784
     assert abs(grown['model_input_statistic_total{statistic="mean"}'] - 2 * mean) < 0.1
     ink = sum(sum(pixel > 127 for pixel in digit["pixels"]) for digit in digits) / 784
@@ -423,4 +468,6 @@ def test_the_metrics_page_is_one_that_prometheus_reads(server, serving_python):
     )
     done = subprocess.run([serving_python, "-c", program], input=page, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert {"model_requests", "model_request_seconds", "model_batch_size", "model_predictions"} <= set(done.stdout.split())
+    assert {"model_requests", "model_request_seconds", "model_batch_size", "model_predictions"} <= set(
+        done.stdout.split()
+    )

@@ -1,4 +1,5 @@
 """What the server does when things go wrong around it: it is stopped, killed, given a broken bundle or no disk."""
+
 import collections
 import hashlib
 import http.client
@@ -110,7 +111,8 @@ def test_connections_that_say_nothing_do_not_hold_up_the_end(bundle, serving_pyt
         assert idle.getresponse().read()
         with socket.create_connection(("127.0.0.1", server.port)):
             server.process.send_signal(signal.SIGTERM)
-            idle.request("POST", PREDICT, BODY, JSON)  # a moment later, on the connection that was promised to stay
+            time.sleep(0.5)
+            idle.request("POST", PREDICT, BODY, JSON)  # on the connection that was promised to stay
             answer = idle.getresponse()
             assert (answer.status, answer.will_close) == (200, True)
         assert server.process.wait(timeout=10) == 0
@@ -174,7 +176,8 @@ def other_model(bundle):
     helper = pytest.importorskip("onnx.helper")
     number = pytest.importorskip("onnx").TensorProto.FLOAT
     graph = helper.make_graph(
-        [helper.make_node("Flatten", ["image"], ["proba"])], "other",
+        [helper.make_node("Flatten", ["image"], ["proba"])],
+        "other",
         [helper.make_tensor_value_info("image", number, ["batch", 3, 32, 32])],
         [helper.make_tensor_value_info("proba", number, ["batch", 3072])],
     )
@@ -202,7 +205,10 @@ BROKEN = {  # what is done to the bundle, and what the message must name
     "no metadata": (lambda bundle: (bundle / "metadata.json").unlink(), "metadata.json: No such file"),
     "metadata that is no JSON": (lambda bundle: (bundle / "metadata.json").write_text("{"), "metadata.json is damaged"),
     "metadata without a run": (lambda bundle: (bundle / "metadata.json").write_text("{}"), "metadata.json is damaged"),
-    "no recorded answers": (lambda bundle: (bundle / "recorded-answers.json").unlink(), "recorded-answers.json: No such"),
+    "no recorded answers": (
+        lambda bundle: (bundle / "recorded-answers.json").unlink(),
+        "recorded-answers.json: No such",
+    ),
     "a model that answers otherwise": (other_answers, "does not give the answers in recorded-answers.json"),
 }
 
@@ -228,7 +234,7 @@ def test_a_broken_bundle_stops_the_start_with_a_message(bundle, serving_python, 
 
 def test_a_disk_that_takes_no_byte_does_not_stop_serving(bundle, serving_python):
     """As on a full disk, every write to a file fails: the size limit of files is 0. (Output is no file in a pod.)"""
-    full = ["sh", "-c", "exec prlimit --fsize=0 \"$@\" >/dev/null 2>&1", "sh"]
+    full = ["sh", "-c", 'exec prlimit --fsize=0 "$@" >/dev/null 2>&1', "sh"]
     with serve(bundle, serving_python, before=full) as server:
         for _ in range(20):
             assert answers_right(server)
@@ -237,7 +243,7 @@ def test_a_disk_that_takes_no_byte_does_not_stop_serving(bundle, serving_python)
 
 def test_a_read_only_root_filesystem_does_not_stop_serving(bundle, serving_python):
     apart = ["unshare", "--map-root-user", "--mount"]
-    read_only = "mount -o remount,bind,ro / && ! touch /tmp/written 2>/dev/null && exec \"$@\""
+    read_only = 'mount -o remount,bind,ro / && ! touch /tmp/written 2>/dev/null && exec "$@"'
     tried = subprocess.run([*apart, "sh", "-c", read_only, "sh", "true"], capture_output=True, text=True)
     if tried.returncode:
         pytest.skip(f"this machine lets no one mount: {tried.stderr.strip() or tried.returncode}")

@@ -2,6 +2,7 @@
 
 FUZZ_EXAMPLES sets how many are made up (2,000 unless set; 10,000 before a release).
 """
+
 import base64
 import copy
 import json
@@ -15,13 +16,30 @@ from serving_server import PREDICT, answers_right, serve
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2000"))
 settings.register_profile(
-    "server", max_examples=EXAMPLES // 4, deadline=None,
+    "server",
+    max_examples=EXAMPLES // 4,
+    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
-numbers = st.one_of(st.integers(), st.floats(), st.integers(0, 255), st.sampled_from([256, -1, 255.5, 1e300, 2**64, 1e-320]))
+numbers = st.one_of(
+    st.integers(), st.floats(), st.integers(0, 255), st.sampled_from([256, -1, 255.5, 1e300, 2**64, 1e-320])
+)
 scalars = st.one_of(st.none(), st.booleans(), numbers, st.text(max_size=20))
-NAMES = ["data", "ndarray", "tensor", "shape", "values", "binData", "meta", "tags", "puid", "names", "strData", "jsonData"]
+NAMES = [
+    "data",
+    "ndarray",
+    "tensor",
+    "shape",
+    "values",
+    "binData",
+    "meta",
+    "tags",
+    "puid",
+    "names",
+    "strData",
+    "jsonData",
+]
 keys = st.one_of(st.sampled_from(NAMES), st.text(max_size=5))
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(keys, inner, max_size=4), max_leaves=30
@@ -105,21 +123,53 @@ def test_any_json(server, message):
 
 
 @settings(settings.get_profile("server"))
-@given(body=st.one_of(st.binary(max_size=300), st.sampled_from(SEEDS).map(lambda seed: json.dumps(seed).encode())),
-       at=st.integers(0, 2000), piece=st.binary(max_size=8), cut=st.booleans())
+@given(
+    body=st.one_of(st.binary(max_size=300), st.sampled_from(SEEDS).map(lambda seed: json.dumps(seed).encode())),
+    at=st.integers(0, 2000),
+    piece=st.binary(max_size=8),
+    cut=st.booleans(),
+)
 def test_any_bytes_and_good_messages_with_bytes_in_them(server, body, at, piece, cut):
     must_hold(server, body[:at] + piece + (b"" if cut else body[at:]))
 
 
-TYPES = ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain",
-         "application/json; charset=utf-7", "application/JSON", "*/*", ""]
-PATHS = [PREDICT, "/predict", "/api/v0.1/predictions", "/api/v1.0/feedback", "/send-feedback", "/transform-input", "/route",
-         "/aggregate", "/health/status", "/health/ping", "/metadata", "/seldon.json", "/", "/x?json={", "/predict?json=7"]
+TYPES = [
+    "application/json",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=b",
+    "text/plain",
+    "application/json; charset=utf-7",
+    "application/JSON",
+    "*/*",
+    "",
+]
+PATHS = [
+    PREDICT,
+    "/predict",
+    "/api/v0.1/predictions",
+    "/api/v1.0/feedback",
+    "/send-feedback",
+    "/transform-input",
+    "/route",
+    "/aggregate",
+    "/health/status",
+    "/health/ping",
+    "/metadata",
+    "/seldon.json",
+    "/",
+    "/x?json={",
+    "/predict?json=7",
+]
 
 
 @settings(settings.get_profile("server"))
-@given(message=st.one_of(values, almost_right()), kind=st.sampled_from(TYPES), path=st.sampled_from(PATHS),
-       method=st.sampled_from(["POST", "GET", "PUT", "DELETE", "OPTIONS", "PATCH"]), form=st.booleans())
+@given(
+    message=st.one_of(values, almost_right()),
+    kind=st.sampled_from(TYPES),
+    path=st.sampled_from(PATHS),
+    method=st.sampled_from(["POST", "GET", "PUT", "DELETE", "OPTIONS", "PATCH"]),
+    form=st.booleans(),
+)
 def test_any_path_method_and_type(server, message, kind, path, method, form):
     body = json.dumps(message).encode()
     must_hold(server, b"json=" + body if form else body, kind, path, method)

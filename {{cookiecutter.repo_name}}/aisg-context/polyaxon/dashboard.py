@@ -83,15 +83,16 @@ def end(server: subprocess.Popen) -> None:
 
 def connect(port: int):
     """Polyaxon's client for the server, and the project on it."""
-    os.environ.update(ENVIRONMENT | {"POLYAXON_HOST": f"http://127.0.0.1:{port}"})  # read when polyaxon is imported
+    host = f"http://127.0.0.1:{port}"
+    os.environ.update(ENVIRONMENT | {"POLYAXON_HOST": host})  # read when polyaxon is imported
     from polyaxon.client import ProjectClient, RunClient
-    from polyaxon.exceptions import ApiException
 
-    project = ProjectClient(owner="default", project=PROJECT, manual_exceptions_handling=True)
     try:
-        project.refresh_data()
-    except ApiException:
-        project.create({"name": PROJECT})
+        urllib.request.urlopen(f"{host}/api/v1/default/{PROJECT}", timeout=30).close()
+    except urllib.error.HTTPError as error:
+        if error.code != 404:
+            raise
+        ProjectClient(owner="default", project=PROJECT).create({"name": PROJECT})
     return RunClient
 
 

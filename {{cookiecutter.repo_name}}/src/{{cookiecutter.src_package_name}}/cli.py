@@ -79,14 +79,15 @@ def prepare(source: str, output: Path, raw: Path) -> None:
     help="Of SGD, in the recipe article: 0.5.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, same result. Default: 1.")
+@click.option("--bucket", help="Google Cloud Storage bucket to copy the model to.")
 @click.option("--name", default="train", envvar="RUN_NAME", help="Of the run.")
 @click.option("--resume", metavar="UUID", help="Go on with a run that was stopped, with its own hyperparameters.")
-def train(data_file: Path, recipe: str, name: str, resume: str | None, **given) -> None:
+def train(data_file: Path, recipe: str, bucket: str | None, name: str, resume: str | None, **given) -> None:
     """One model, recorded as one run."""
     from . import training
 
     if not resume:
-        training.train(training.Hyperparameters.of(recipe, **given), data_file, name)
+        training.train(training.Hyperparameters.of(recipe, **given), data_file, name, bucket)
         return
     changed = [f"--{key.replace('_', '-')}" for key, value in given.items() if value is not None]
     if changed:

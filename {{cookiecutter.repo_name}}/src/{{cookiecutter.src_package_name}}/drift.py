@@ -11,6 +11,7 @@ Runs with numpy alone, so that both environments can import it: the one that tra
 URL is the server's metrics port (http://127.0.0.1:6000/metrics); give one for each replica.
 Exit code: 0 the inputs look like the training inputs, 1 they have moved, 2 it cannot be said (and why).
 """
+
 import argparse
 import json
 import re
@@ -88,7 +89,8 @@ def describe(pixels) -> dict:
     return {
         "images": len(pixels),
         "statistics": {
-            name: {"mean": float(mean), "sd": float(sd)} for name, mean, sd in zip(STATISTICS, means, deviations)
+            name: {"mean": float(mean), "sd": float(sd)}
+            for name, mean, sd in zip(STATISTICS, means, deviations, strict=True)
         },
     }
 
@@ -113,7 +115,7 @@ def read_page(page: str) -> dict:
         elif name == INFO_METRIC and (label := re.search(r'[{,]run="([^"]*)"', line)):
             seen["run"] = label[1]
     if seen["images"] is None or any(set(seen[part]) != set(STATISTICS) for part in ("sums", "squares")):
-        raise ValueError("not this model's metrics page: give the metrics port (6000 unless set), with the path /metrics")
+        raise ValueError("not this model's metrics page: give the metrics port (6000 unless set) and the path /metrics")
     return seen
 
 
@@ -152,7 +154,7 @@ def compare(seen: dict, metadata: dict) -> dict:
     """
     run = metadata["run"]["uuid"]
     if seen["run"] not in (None, run):
-        raise ValueError(f"the server answers from run {seen['run']}, the bundle is of run {run}: give the bundle it serves")
+        raise ValueError(f"the server answers from run {seen['run']}, the bundle is of run {run}: give that bundle")
     images, training = seen["images"], metadata["training_inputs"]["statistics"]
     report = {"images": int(images), "run": run, "verdict": "too few", "statistics": {}}
     if images < FEWEST:
@@ -164,7 +166,11 @@ def compare(seen: dict, metadata: dict) -> dict:
         shift = (served - mean) / sd
         moved = abs(shift) >= SHIFT and abs(shift) * images**0.5 >= SIGMAS
         report["statistics"][name] = {
-            "training": mean, "served": served, "shift": shift, "spread": deviation / sd, "moved": moved,
+            "training": mean,
+            "served": served,
+            "shift": shift,
+            "spread": deviation / sd,
+            "moved": moved,
         }
     report["verdict"] = "moved" if any(found["moved"] for found in report["statistics"].values()) else "quiet"
     return report
@@ -176,16 +182,17 @@ def as_text(report: dict) -> str:
         return f"{report['images']} images seen: too few to say (at least {FEWEST} are needed). Ask again later."
     lines = [f"{'statistic':<10} {'training':>9} {'served':>9} {'shift':>7} {'spread':>7}"]
     for name, found in report["statistics"].items():
-        mark = "  moved" if found["moved"] else ""
         numbers = f"{found['training']:>9.3f} {found['served']:>9.3f} {found['shift']:>+7.2f} {found['spread']:>7.2f}"
-        lines.append(f"{name:<10} {numbers}{mark}")
-    moved = [f"{name} ({STATISTICS[name]})" for name, found in report["statistics"].items() if found["moved"]]
-    lines.append("")
+        lines.append(f"{name:<10} {numbers}  {'MOVED' if found['moved'] else '     '}  {STATISTICS[name]}")
+    lines.append("(shift: in standard deviations of the training images; spread: served deviation over training's)")
+    moved = [name for name, found in report["statistics"].items() if found["moved"]]
     if moved:
-        lines.append(f"MOVED over {report['images']} images: {'; '.join(moved)}.")
+        lines.append(f"\nMOVED over {report['images']} images: {', '.join(moved)}.")
         lines.append("Look at what callers send (inverted? scaled? another source?) before the answers are trusted.")
     else:
-        lines.append(f"Quiet over {report['images']} images: they look like the training images of run {report['run']}.")
+        lines.append(
+            f"\nQuiet over {report['images']} images: they look like the training images of run {report['run']}."
+        )
     return "\n".join(lines)
 
 
@@ -198,7 +205,9 @@ def fetch(url: str, timeout: float = 10.0) -> str:
             return answer.read().decode("utf-8", "replace")
     except (OSError, urllib.error.URLError) as error:
         reason = getattr(error, "reason", error)
-        raise ValueError(f"{url} does not answer ({reason}): is the server up, and is this its metrics port?") from error
+        raise ValueError(
+            f"{url} does not answer ({reason}): is the server up, and is this its metrics port?"
+        ) from error
 
 
 def look(urls: list) -> dict:
@@ -248,7 +257,10 @@ def main(arguments=None) -> int:
     )
     parser.add_argument("--bundle", default="build/bundle", help="the bundle that is served (default: %(default)s)")
     parser.add_argument(
-        "--window", type=float, default=0.0, metavar="SECONDS",
+        "--window",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
         help="judge only what arrives in this time (default: all since the start)",
     )
     parser.add_argument("--json", action="store_true", help="the report as JSON")

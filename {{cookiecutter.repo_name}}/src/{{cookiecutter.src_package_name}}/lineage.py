@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 # The modules that decide what a trained model is
-TRAINING_CODE = ("data.py", "network.py", "training.py")
+TRAINING_CODE = ("data.py", "distributed.py", "network.py", "training.py")
 LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy")
 
 

@@ -1,7 +1,6 @@
 """Fit and evaluate. Metrics go to Polyaxon tracking; a run that is stopped can be resumed from its last whole epoch."""
 
 import math
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -12,13 +11,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from . import lineage, runs
+from . import distributed, lineage, runs
 from .data import DATA_FILE, Dataset, Digits, load
 from .errors import Stopped, UserError
 from .files import atomic_file
 from .network import Network, normalise
+
+TENSORBOARD = "tensorboard"  # the folder of event files among a run's outputs
 
 # `default`: Adam with the one-cycle schedule (https://arxiv.org/abs/1708.07120), `lr` its peak.
 # `article`: SGD with momentum.
@@ -56,9 +58,13 @@ class Hyperparameters:
 
 @dataclass
 class Progress:
-    """All that a run needs to go on: the network, its optimiser and schedule, and what was measured so far."""
+    """All that a run needs to go on: the network, its optimiser and schedule, and what was measured so far.
+
+    `parallel` is the same network as several processes train it together.
+    """
 
     network: Network
+    parallel: torch.nn.Module
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler | None
     epoch: int = 0
@@ -96,19 +102,29 @@ class Progress:
 
 
 def train(
-    hyperparameters: Hyperparameters, data_file: Path = DATA_FILE, name: str = "train", echo: Callable = tqdm.write
-) -> str:
-    """Train one model as one recorded run; gives its uuid.
+    hyperparameters: Hyperparameters,
+    data_file: Path = DATA_FILE,
+    name: str = "train",
+    bucket: str | None = None,
+    echo: Callable = tqdm.write,
+) -> str | None:
+    """Train one model as one recorded run, and copy it to a bucket if one is named; gives the run's uuid.
+
+    Of several processes that train together the first records the run; the others give None.
 
     Raises:
-        UserError: there is no data.
+        UserError: there is no data, or there are no credentials for the bucket.
         Stopped: SIGINT or SIGTERM came; the run is recorded as stopped and can be resumed.
     """
     dataset = load(data_file)
-    tracked = runs.start(name)
-    tracked.log_inputs(**_inputs(hyperparameters, dataset))
-    runs.save(tracked)
-    return _train(tracked, hyperparameters, dataset, None, echo)
+    with distributed.group():
+        if distributed.rank() > 0:
+            return _follow(hyperparameters, dataset)
+        target = _bucket(bucket)
+        tracked = runs.start(name)
+        tracked.log_inputs(**_inputs(hyperparameters, dataset))
+        runs.save(tracked)
+        return _train(tracked, hyperparameters, dataset, None, echo, target)
 
 
 def resume(uuid: str, data_file: Path = DATA_FILE, echo: Callable = tqdm.write) -> str:
@@ -164,14 +180,15 @@ def begin(hyperparameters: Hyperparameters, digits: int, device: torch.device) -
     """A fresh network with its optimiser and schedule; seeds torch."""
     torch.manual_seed(hyperparameters.seed)
     network = Network().to(device, memory_format=torch.channels_last)
+    parallel = distributed.parallel(network)
     if hyperparameters.recipe == "article":
         sgd = torch.optim.SGD(network.parameters(), lr=hyperparameters.lr, momentum=hyperparameters.momentum)
-        return Progress(network, sgd, None)
+        return Progress(network, parallel, sgd, None)
     adam = torch.optim.Adam(network.parameters(), lr=hyperparameters.lr)
     one_cycle = torch.optim.lr_scheduler.OneCycleLR(
         adam, max_lr=hyperparameters.lr, total_steps=steps_in_all(hyperparameters, digits), pct_start=0.2, div_factor=10
     )
-    return Progress(network, adam, one_cycle)
+    return Progress(network, parallel, adam, one_cycle)
 
 
 def on_device(digits: Digits, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -186,22 +203,34 @@ def run_epoch(
     """One pass over the training digits in a new order, `limit` steps in all at most; gives the mean loss."""
     progress.network.train()
     total, seen = torch.zeros((), device=progress.device), 0
-    for rows in torch.randperm(len(labels)).to(progress.device).split(batch_size):
+    order = distributed.of_the_first(torch.randperm(len(labels)).to(progress.device))
+    for rows in order.split(batch_size):
         if progress.step >= limit:
             break
-        loss = functional.cross_entropy(progress.network(images[rows]), labels[rows])
+        mine = distributed.share(rows)
+        summed = functional.cross_entropy(progress.parallel(images[mine]), labels[mine], reduction="sum")
+        # The gradients' mean over the processes is then the gradient of the mean over the batch.
+        loss = summed * distributed.processes() / len(rows)
         progress.optimiser.zero_grad()
         loss.backward()
         progress.optimiser.step()
         if progress.schedule:
             progress.schedule.step()
         progress.step += 1
-        total, seen = total + loss.detach() * len(rows), seen + len(rows)
+        total, seen = total + summed.detach(), seen + len(rows)
         on_step()
-    return (total / seen).item()
+    return (distributed.total(total) / seen).item()
 
 
-def _train(tracked, hyperparameters: Hyperparameters, dataset: Dataset, checkpoint: Path | None, echo: Callable) -> str:
+def _follow(hyperparameters: Hyperparameters, dataset: Dataset) -> None:
+    """What every process but the first does: its share of each step. It measures, records and writes nothing."""
+    images, labels = on_device(dataset.splits["train"], _device())
+    progress, limit = begin(hyperparameters, len(labels), _device()), steps_in_all(hyperparameters, len(labels))
+    while progress.step < limit:
+        run_epoch(progress, images, labels, hyperparameters.batch_size, limit, on_step=lambda: None)
+
+
+def _train(tracked, hyperparameters: Hyperparameters, dataset: Dataset, checkpoint, echo: Callable, bucket=None) -> str:
     # Polyaxon marks a run as succeeded when the process ends, however it ends: what went wrong must be said before.
     with _signals() as caught:
 
@@ -211,7 +240,7 @@ def _train(tracked, hyperparameters: Hyperparameters, dataset: Dataset, checkpoi
 
         try:
             progress = _fit(tracked, hyperparameters, dataset, checkpoint, check, echo)
-            _finish(tracked, hyperparameters, dataset, progress, echo)
+            _finish(tracked, hyperparameters, dataset, progress, echo, bucket)
         except Stopped as stopped:
             tracked.log_stopped(reason="Signal", message=str(stopped))
             raise
@@ -227,11 +256,23 @@ def _outputs(tracked) -> Path:
     return Path(tracked.get_artifacts_path()) / "outputs"
 
 
+def _device() -> torch.device:
+    # One thread, whatever OMP_NUM_THREADS says: sums are then added in the same order on every machine, and a busy
+    # machine does not stall the network, which is too small to gain much from more.
+    torch.set_num_threads(1)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _bucket(name: str | None):
+    if not name:
+        return None
+    from .artifacts import Bucket  # Google's libraries, only where they are needed
+
+    return Bucket(name)
+
+
 def _fit(tracked, hyperparameters, dataset, checkpoint, check, echo) -> Progress:
-    # One thread: the sums are then added in the same order on every machine, and a busy machine does not stall the
-    # network, which is too small to gain much from more.
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device()
     train, validation = (on_device(dataset.splits[name], device) for name in ("train", "validation"))
     progress = begin(hyperparameters, len(train[1]), device)
     if checkpoint:
@@ -240,7 +281,8 @@ def _fit(tracked, hyperparameters, dataset, checkpoint, check, echo) -> Progress
         echo(f"resumed after epoch {progress.epoch} of {hyperparameters.epochs}")
     limit = steps_in_all(hyperparameters, len(train[1]))
     # disable=None: a bar on a terminal, none elsewhere
-    with tqdm(total=limit, initial=progress.step, unit="step", leave=False, disable=None) as bar:
+    bar = tqdm(total=limit, initial=progress.step, unit="step", leave=False, disable=None)
+    with bar, SummaryWriter(str(_outputs(tracked) / TENSORBOARD)) as board:
 
         def on_step() -> None:
             check()
@@ -260,6 +302,8 @@ def _fit(tracked, hyperparameters, dataset, checkpoint, check, echo) -> Progress
             progress.history.append(metrics)
             progress.save(_outputs(tracked) / runs.CHECKPOINT)
             tracked.log_metrics(step=progress.epoch, **metrics)
+            for metric, value in metrics.items():
+                board.add_scalar(metric, value, progress.epoch)
             echo(
                 f"epoch {progress.epoch}/{hyperparameters.epochs}  loss {loss:.4f}  validation loss {val_loss:.4f}  "
                 f"accuracy {accuracy:.4f}  {time.perf_counter() - began:.1f} s"
@@ -267,7 +311,7 @@ def _fit(tracked, hyperparameters, dataset, checkpoint, check, echo) -> Progress
     return progress
 
 
-def _finish(tracked, hyperparameters, dataset, progress: Progress, echo) -> None:
+def _finish(tracked, hyperparameters, dataset, progress: Progress, echo, bucket=None) -> None:
     """Write the model, and the test accuracy, which decides nothing."""
     model = _outputs(tracked) / runs.MODEL
     with atomic_file(model) as draft:
@@ -277,6 +321,11 @@ def _finish(tracked, hyperparameters, dataset, progress: Progress, echo) -> None
     last = progress.history[-1]
     tracked.log_outputs(test_accuracy=test_accuracy, **{name: last[name] for name in ("accuracy", "val_loss", "loss")})
     tracked.log_model_ref(path=str(model), name="model", framework="pytorch", is_input=False)
+    tracked.log_tensorboard_ref(path=str(_outputs(tracked) / TENSORBOARD), name=TENSORBOARD, is_input=False)
+    if bucket:
+        address = bucket.upload(model, f"runs/{tracked.run_uuid}/{runs.MODEL}")
+        tracked.log_outputs(model_address=address)
+        echo(f"copied to {address}")
     echo(f"run {tracked.run_uuid}: accuracy {last['accuracy']:.4f} on validation, {test_accuracy:.4f} on test")
 
 

@@ -1,0 +1,185 @@
+"""Drift: quiet on digits like those of training, loud on digits that are not, over what a real server counted."""
+
+import base64
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import requests
+from scipy import ndimage
+from serving_server import serve
+
+from {{ cookiecutter.src_package_name }} import drift
+from {{ cookiecutter.src_package_name }}.data import load
+
+RANDOM = np.random.default_rng(7)
+
+
+def rotated(degrees):
+    return lambda images: np.clip(ndimage.rotate(images.astype(float), degrees, (1, 2), reshape=False, order=1), 0, 255)
+
+
+SHIFTED = {
+    "inverted": lambda images: 255 - images,
+    "noisy": lambda images: np.clip(images + RANDOM.normal(0, 25, images.shape), 0, 255),
+    "rotated by 30 degrees": rotated(30),
+    "rotated by 90 degrees": rotated(90),
+    "upside down": lambda images: images[:, ::-1, ::-1],
+    "scaled to 0-1, seen as 0 or 1": lambda images: images > 127,
+    "blurred": lambda images: ndimage.gaussian_filter(images.astype(float), (0, 1, 1)),
+    "two pixels to the right": lambda images: np.roll(images, 2, axis=2),
+}
+
+
+@pytest.fixture(scope="module")
+def digits(data_file):
+    """400 test digits, forty a class as near as they come."""
+    return load(data_file).splits["test"].images[:400]
+
+
+@pytest.fixture(scope="module")
+def server(bundle, serving_python):
+    with serve(bundle, serving_python) as running:
+        running.page = f"http://127.0.0.1:{running.metrics_port}/metrics"
+        yield running
+
+
+@pytest.fixture(scope="module")
+def metadata(bundle):
+    return drift.load_metadata(bundle)
+
+
+def report_on(server, metadata, images):
+    """What drift says of these images alone, after the server was asked about them."""
+    before = drift.look([server.page])
+    pixels = np.ascontiguousarray(images, dtype=np.uint8).tobytes()
+    answer = requests.post(server.url(), json={"binData": base64.b64encode(pixels).decode()}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return drift.compare(drift.since(drift.look([server.page]), before), metadata)
+
+
+def test_quiet_on_clean_digits(server, metadata, digits):
+    report = report_on(server, metadata, digits)
+    print(drift.as_text(report))
+    assert report["verdict"] == "quiet"
+    assert report["images"] == 400
+    assert all(abs(found["shift"]) < 0.2 for found in report["statistics"].values())
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_loud_on_shifted_digits(server, metadata, digits, name):
+    report = report_on(server, metadata, SHIFTED[name](digits))
+    print(name, drift.as_text(report), sep="\n")
+    assert report["verdict"] == "moved"
+
+
+def test_quiet_on_most_small_samples_of_clean_digits(metadata, data_file):
+    images = load(data_file).splits["test"].images
+    verdicts = []
+    for _ in range(200):
+        found = drift.statistics(images[RANDOM.choice(len(images), 60, replace=False)])
+        sums = dict(zip(drift.STATISTICS, found.sum(axis=0), strict=True))
+        squares = dict(zip(drift.STATISTICS, np.square(found).sum(axis=0), strict=True))
+        seen = {"images": 60, "sums": sums, "squares": squares, "run": None}
+        verdicts.append(drift.compare(seen, metadata)["verdict"])
+    assert verdicts.count("quiet") >= 198
+
+
+def test_what_the_server_counted_is_what_the_images_are(server, digits):
+    before = drift.look([server.page])
+    requests.post(server.url(), json={"data": {"ndarray": digits[:50].reshape(50, 784).tolist()}}, timeout=30)
+    seen = drift.since(drift.look([server.page]), before)
+    expected = drift.describe(digits[:50])["statistics"]
+    for name in drift.STATISTICS:
+        mean = seen["sums"][name] / 50
+        assert mean == pytest.approx(expected[name]["mean"], rel=1e-4, abs=1e-5)
+        spread = (seen["squares"][name] / 50 - mean**2) ** 0.5
+        assert spread == pytest.approx(expected[name]["sd"], rel=1e-3)
+
+
+def test_statistics_of_images_that_can_be_told_by_hand():
+    images = np.zeros((3, 28, 28), dtype=np.uint8)
+    images[1] = 255
+    images[2, 0, 27] = 255  # one pixel of ink, in the upper right corner
+    black, white, corner = (dict(zip(drift.STATISTICS, row, strict=True)) for row in drift.statistics(images))
+    assert black == dict.fromkeys(drift.STATISTICS, 0.0)
+    assert (white["mean"], white["ink"], white["roughness"]) == (255, 1, 0)
+    assert white["row"] == white["column"] == pytest.approx(0, abs=1e-5)
+    assert white["height"] == pytest.approx(0, abs=1e-5)
+    assert (corner["row"], corner["column"]) == (-13.5, 13.5)
+    assert corner["ink"] == pytest.approx(1 / 784)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (5, 784), (5, 27, 28)])
+def test_describe_takes_images_only(shape):
+    with pytest.raises(ValueError, match=r"\[N, 28, 28\]"):
+        drift.describe(np.zeros(shape))
+
+
+def command(*arguments):
+    """The command, as the module is run, in the environment of the tests."""
+    done = subprocess.run(
+        [sys.executable, "-m", drift.__name__, *map(str, arguments)], capture_output=True, text=True, timeout=60
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_the_command_says_what_it_found_by_its_exit_code(bundle, serving_python, digits):
+    with serve(bundle, serving_python) as server:
+        page = f"http://127.0.0.1:{server.metrics_port}/metrics"
+        few = command(page, "--bundle", bundle)
+        assert (few.returncode, few.stdout.split(" images")[0]) == (2, "0")
+
+        ask = {"binData": base64.b64encode(digits.tobytes()).decode()}
+        requests.post(server.url(), json=ask, timeout=30)
+        quiet = command(page, "--bundle", bundle)
+        assert quiet.returncode == 0, quiet.stdout
+        assert "Quiet over 400 images" in quiet.stdout
+
+        ask = {"binData": base64.b64encode((255 - digits).tobytes()).decode()}
+        requests.post(server.url(), json=ask, timeout=30)
+        moved = command(page, "--bundle", bundle, "--json")
+        assert moved.returncode == 1
+        assert json.loads(moved.stdout)["statistics"]["mean"]["moved"]
+
+        twice = command(page, page, "--bundle", bundle, "--json")  # as if there were two replicas
+        assert json.loads(twice.stdout)["images"] == 1600
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:1/metrics", "does not answer"),
+        ("127.0.0.1:6000", "not an http address"),
+        ("file:///etc/hostname", "not an http address"),
+    ],
+)
+def test_an_address_that_cannot_be_asked_is_named(bundle, url, words):
+    done = command(url, "--bundle", bundle)
+    assert done.returncode == 2
+    assert url in done.stderr
+    assert words in done.stderr
+
+
+def test_the_port_of_the_predictions_is_told_from_that_of_the_metrics(server, bundle):
+    done = command(server.url("/health/ping"), "--bundle", bundle)
+    assert done.returncode == 2
+    assert "metrics port" in done.stderr
+
+
+def test_a_bundle_of_another_run_is_refused(server, bundle, tmp_path):
+    other = json.loads((bundle / "metadata.json").read_text())
+    other["run"]["uuid"] = "0" * 32
+    (tmp_path / "metadata.json").write_text(json.dumps(other))
+    done = command(server.page, "--bundle", tmp_path)
+    assert done.returncode == 2
+    assert "run " + "0" * 32 in done.stderr
+
+
+def test_no_bundle_is_said_with_what_to_type(tmp_path):
+    done = command("http://127.0.0.1:1/metrics", "--bundle", tmp_path)
+    assert done.returncode == 2
+    assert "make package" in done.stderr
