@@ -10,9 +10,7 @@ from requests.exceptions import RequestException
 from .errors import UserError
 
 TIMEOUT = 60  # seconds without an answer
-REMEDY = (
-    "Set GOOGLE_APPLICATION_CREDENTIALS to the service account's key file, or type: gcloud auth application-default login"
-)
+REMEDY = "Set GOOGLE_APPLICATION_CREDENTIALS to the account's key file, or type: gcloud auth application-default login"
 
 
 class Bucket:

@@ -1,12 +1,18 @@
 """Where a bundle's files are and how they are read; needs neither torch nor the serving environment."""
 
 import json
+import os
 from pathlib import Path
 
 BUNDLE = Path("build/bundle")
 MODEL, METADATA, RECORDED_ANSWERS = "model.onnx", "metadata.json", "recorded-answers.json"
 REQUIREMENTS = "requirements.txt"
 S2I_ENVIRONMENT = ".s2i/environment"
+
+
+def served_bundle() -> Path:
+    """The bundle that this copy of the package serves: MODEL_DIR, or the folder that holds the package."""
+    return Path(os.environ.get("MODEL_DIR") or Path(__file__).resolve().parent.parent)
 
 
 def read_metadata(bundle: Path = BUNDLE) -> dict | None:

@@ -1,0 +1,206 @@
+"""The wrapper's metrics page without its price: counts in memory that all processes of the server share.
+
+A metric of your own takes columns in COLUMNS, a line in a method of Recorder, and a line in `PageMetrics.collect`.
+"""
+
+import bisect
+import fcntl
+import logging
+import mmap
+import os
+import threading
+
+import numpy as np
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from seldon_core.metrics import DEFAULT_LABELS, FEEDBACK_KEY, FEEDBACK_REWARD_KEY, SeldonMetrics
+
+from .bundle_files import read_metadata, served_bundle
+from .drift import IMAGES_METRIC, INFO_METRIC, SQUARES_METRIC, STATISTICS, SUM_METRIC, statistics
+
+logger = logging.getLogger(__name__)
+
+CLASSES = 10
+CODES = (200, 400, 405, 413, 415, 500)
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+COLUMNS = {  # how many numbers of a row belong to what
+    "owner": 1,
+    "connections": 1,
+    "codes": len(CODES) + 1,
+    "seconds": len(SECONDS) + 1,
+    "seconds_sum": 1,
+    "batches": len(BATCHES) + 1,
+    "images": 1,
+    "classes": CLASSES,
+    "sums": len(STATISTICS),
+    "squares": len(STATISTICS),
+    "feedback": 1,
+    "reward": 1,
+}
+WORKERS = 64  # rows, so workers that can be alive at once
+
+
+class Recorder:
+    """The counts of all workers of this server, in anonymous shared memory: no file, no lock between processes.
+
+    Made before the wrapper forks, so that every process has it. Each worker takes a row of its own and is its only
+    writer; a worker that ends leaves its counts, and the next one goes on from them.
+    """
+
+    def __init__(self):
+        width = sum(COLUMNS.values())
+        self._memory = mmap.mmap(-1, WORKERS * width * 8)
+        self._rows = np.frombuffer(self._memory, dtype=np.float64).reshape(WORKERS, width)
+        self._part, start = {}, 0
+        for name, size in COLUMNS.items():
+            self._part[name] = slice(start, start + size)
+            start += size
+        self._threads = threading.Lock()
+        self._pid, self._row = None, None
+
+    def _own(self) -> dict:
+        """This process's row, taken when it first counts something: views of it by name."""
+        if self._pid != os.getpid():
+            with open(__file__, "rb") as lock:  # released by the system even when this process is killed
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                row = next((row for row in self._rows if not _alive(int(row[0]))), self._rows[-1])
+                row[0] = os.getpid()
+            self._row = {name: row[part] for name, part in self._part.items()}
+            self._pid = os.getpid()
+        return self._row
+
+    def release(self) -> None:
+        """Leave this process's row, with its counts, to the next worker."""
+        if self._pid == os.getpid():
+            self._row["owner"][0] = 0
+            self._pid = None
+
+    def count(self, code: int) -> None:
+        """A request for a prediction was answered with this HTTP status."""
+        with self._threads:
+            self._own()["codes"][CODES.index(code) if code in CODES else -1] += 1
+
+    def answered(self, images: np.ndarray, classes: np.ndarray, seconds: float) -> None:
+        """Images [N, 1, 28, 28] were found to be of these classes [N] in this time."""
+        found = statistics(images)
+        with self._threads:
+            own = self._own()
+            own["codes"][0] += 1
+            own["seconds"][bisect.bisect_left(SECONDS, seconds)] += 1
+            own["seconds_sum"] += seconds
+            own["batches"][bisect.bisect_left(BATCHES, len(images))] += 1
+            own["images"] += len(images)
+            own["classes"] += np.bincount(classes, minlength=CLASSES)
+            own["sums"] += found.sum(axis=0)
+            own["squares"] += np.square(found).sum(axis=0)
+
+    def hold(self, connections: int) -> None:
+        """This worker holds so many connections now."""
+        self._own()["connections"][0] = connections
+
+    def holds_most(self, connections: int) -> bool:
+        """Whether another worker that is alive holds fewer connections than this one would."""
+        rows, column = self._rows, self._part["connections"].start
+        others = [row for row in rows[rows[:, 0] > 0] if int(row[0]) != os.getpid() and row[column] < connections]
+        return any(_alive(int(row[0])) for row in others)
+
+    def rewarded(self, reward: float) -> None:
+        """Feedback came with this reward."""
+        with self._threads:
+            self._own()["feedback"] += 1
+            self._own()["reward"] += reward
+
+    def totals(self) -> dict:
+        """The counts over all workers since the server started, by name."""
+        total = self._rows.sum(axis=0)
+        return {name: total[part] for name, part in self._part.items()}
+
+
+def _alive(pid: int) -> bool:
+    if pid == 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+RECORDER = Recorder()
+
+
+class PageMetrics(SeldonMetrics):
+    """The wrapper's metrics page, from RECORDER.
+
+    The wrapper's own class asks a manager process on every request, which takes half of the time of a prediction
+    and holds the workers up on one lock. Metrics that it would collect from a model's `metrics()` are not kept:
+    see above for how to add one.
+    """
+
+    def __init__(self, worker_id_func=os.getpid, extra_default_labels=None):
+        self._labels = {**DEFAULT_LABELS, **(extra_default_labels or {})}
+        self.run = ""
+
+    def __del__(self):
+        pass  # there is no manager to shut down
+
+    def update(self, custom_metrics, method):
+        for metric in custom_metrics:
+            logger.error("Metric %s is not kept: serving_metrics.py says how to add one", metric.get("key"))
+
+    def update_reward(self, reward):
+        if reward:
+            RECORDER.rewarded(reward)
+
+    def clear(self):
+        RECORDER.release()
+
+    def _family(self, kind, name, text, samples):
+        """A metric family: samples are (labels of its own, arguments of add_metric)."""
+        names = [*samples[0][0], *self._labels]
+        family = kind(name, text, labels=names)
+        for labels, arguments in samples:
+            family.add_metric([*labels.values(), *self._labels.values()], *arguments)
+        return family
+
+    def _histogram(self, name, text, bounds, counts, total):
+        buckets = [[str(bound), count] for bound, count in zip([*bounds, "+Inf"], np.cumsum(counts), strict=True)]
+        return self._family(HistogramMetricFamily, name, text, [({}, (buckets, total))])
+
+    def collect(self):
+        """Every metric, summed over the workers (called for each look at the page)."""
+        total = RECORDER.totals()
+        counter = CounterMetricFamily
+        codes = [({"code": str(code)}, (count,)) for code, count in zip([*CODES, "other"], total["codes"], strict=True)]
+        yield self._family(counter, "model_requests", "Requests for predictions, by HTTP status", codes)
+        seconds, seconds_sum = total["seconds"], total["seconds_sum"][0]
+        yield self._histogram("model_request_seconds", "Time in the model class", SECONDS, seconds, seconds_sum)
+        yield self._histogram("model_batch_size", "Images in a request", BATCHES, total["batches"], total["images"][0])
+        yield self._family(counter, _base(IMAGES_METRIC), "Images answered", [({}, (total["images"][0],))])
+        classes = [({"class": str(number)}, (count,)) for number, count in enumerate(total["classes"])]
+        yield self._family(counter, "model_predictions", "Images, by the class found", classes)
+        for name, text, part in (
+            (SUM_METRIC, "Sum over the images of a statistic of the pixels", "sums"),
+            (SQUARES_METRIC, "Sum over the images of its square", "squares"),
+        ):
+            samples = [({"statistic": key}, (value,)) for key, value in zip(STATISTICS, total[part], strict=True)]
+            # A gauge, although a sum: some statistics are below zero, and a counter may not fall.
+            yield self._family(GaugeMetricFamily, name, text, samples)
+        yield self._family(counter, FEEDBACK_KEY, "Feedback received", [({}, (total["feedback"][0],))])
+        yield self._family(GaugeMetricFamily, FEEDBACK_REWARD_KEY, "Sum of its rewards", [({}, (total["reward"][0],))])
+        yield self._family(GaugeMetricFamily, INFO_METRIC, "The run that answers", [({"run": run_served()}, (1,))])
+
+
+def _base(name: str) -> str:
+    """A counter's name as prometheus_client takes it, which adds the `_total` itself."""
+    return name.removesuffix("_total")
+
+
+def run_served() -> str:
+    """The run of the bundle, for the metrics page, whose process never loads the model; empty when unknown."""
+    try:
+        return read_metadata(served_bundle())["run"]["uuid"]
+    except (KeyError, TypeError):
+        return ""

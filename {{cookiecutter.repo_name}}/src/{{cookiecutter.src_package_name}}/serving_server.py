@@ -1,0 +1,162 @@
+"""The wrapper's server, tuned: a stop loses no request, workers share the connections, and it needs no disk."""
+
+import atexit
+import ctypes
+import logging
+import multiprocessing
+import os
+import select
+import selectors
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import seldon_core.microservice
+import seldon_core.wrapper
+from gunicorn.workers import gthread
+from seldon_core.metrics import SeldonMetrics
+
+from .serving_metrics import RECORDER, PageMetrics
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 0.02  # seconds for which a worker leaves a new connection to one with fewer
+LINGER = 2.0  # seconds for which a connection that was promised to stay open does, when the server stops
+
+
+class DrainingWorker(gthread.ThreadWorker):
+    """gunicorn's threaded worker, which on SIGTERM answers every connection that the system has accepted for it.
+
+    The stock one leaves the connections that wait in the listening socket's queue to be reset, closes a connection
+    right after an answer that promised to keep it open, and forgets a request that it read ahead. With several
+    workers, this one also sees to it that each gets its share of the connections, which callers keep for long.
+    """
+
+    left_since = None  # when this worker first left a connection, that still waits, to another
+
+    def murder_keepalived(self):
+        super().murder_keepalived()
+        RECORDER.hold(self.nr_conns)  # here, because it is called in every round
+
+    def accept(self, listener):
+        """Leave a connection to a worker with fewer: the one that wakes first would else take all that come at once."""
+        if self.alive and RECORDER.holds_most(self.nr_conns):
+            now = time.monotonic()
+            self.left_since = self.left_since or now
+            if now - self.left_since < PATIENCE:
+                time.sleep(0.0005)
+                return
+        self.left_since = None
+        super().accept(listener)
+        RECORDER.hold(self.nr_conns)
+
+    def set_accept_enabled(self, enabled):
+        super().set_accept_enabled(enabled)
+        if not self.alive and not enabled:
+            self._drain()
+
+    def _drain(self) -> None:
+        """The server stops: let no connection in any more, and take those that are in."""
+        listeners = [listener for listener in self.sockets if _parent_has_closed(listener)]
+        for listener in listeners:
+            _refuse_connections(listener)
+        if listeners:
+            time.sleep(0.05)  # for those that were half-way in
+        for listener in listeners:
+            while select.select([listener], [], [], 0)[0]:
+                self.accept(listener)
+            listener.close()
+        self.sockets = [listener for listener in self.sockets if listener not in listeners]
+        for conn in self.keepalived_conns:
+            conn.timeout = min(conn.timeout, time.monotonic() + LINGER)
+
+    def wait_for_and_dispatch_events(self, timeout):
+        # Stopping, the stock worker would sleep through the end of connections that say nothing.
+        super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, 0.1))
+
+    def finish_request(self, conn, fs):
+        goes_on = not fs.cancelled() and not fs.exception() and fs.result()
+        if goes_on and conn.parser.unreader.buf.getvalue():
+            # The next request is read already, with the rest of a body that nobody wanted: the socket will not tell.
+            self.enqueue_req(conn)
+        elif goes_on and not self.alive:
+            # Its caller was told that the connection stays open: the next request on it will be told otherwise.
+            conn.sock.setblocking(False)
+            conn.timeout = time.monotonic() + LINGER
+            self.keepalived_conns.append(conn)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))
+        else:
+            super().finish_request(conn, fs)
+
+
+def _parent_has_closed(listener) -> bool:
+    """Whether gunicorn's master has given up this socket, because the server stops, and not this worker alone.
+
+    It closes the socket before it tells the workers; when all were told at once, that takes a moment. Without /proc
+    the answer is no, and the worker ends as the stock one does.
+    """
+    name = f"socket:[{os.fstat(listener.fileno()).st_ino}]"
+    folder = Path("/proc", str(os.getppid()), "fd")
+    for _ in range(20):
+        try:
+            held = {os.readlink(file) for file in folder.iterdir()}
+        except FileNotFoundError:  # a file it closed while we looked, or no /proc
+            if not folder.is_dir():
+                return False
+            continue
+        except OSError:
+            return False
+        if name not in held:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _refuse_connections(listener) -> None:
+    """Let no new connection into a listening socket (Linux): drop the packets that ask for one.
+
+    A socket filter in the kernel's classic BPF, which needs no privilege: byte 13 of the TCP header holds the flags,
+    2 is SYN. Callers try again a second later, and are then refused because the socket is closed.
+    """
+    load_byte, jump_if_set, answer = 0x30, 0x45, 0x06
+    steps = [(load_byte, 0, 0, 13), (jump_if_set, 0, 1, 2), (answer, 0, 0, 0), (answer, 0, 0, 0xFFFFFFFF)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    attach_filter = 26  # SO_ATTACH_FILTER, which the socket module does not name
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, attach_filter, struct.pack("HP", len(steps), ctypes.addressof(code)))
+    except OSError as error:
+        logger.warning("Connections may be lost while the server stops: %s", error)
+
+
+def _end_grpc(started_by: int) -> None:
+    """The REST server has ended: end gRPC too, for which the wrapper would wait for ever."""
+    if os.getpid() == started_by:  # and not in a worker, which inherits this
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+
+def end_with_parent() -> None:
+    """End this gRPC worker when the process that started it has ended: SIGINT is what the wrapper listens to."""
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def tune_wrapper() -> None:
+    """Make the wrapper hand us a request's bytes, keep metrics in RECORDER, need no disk, and end losing no request.
+
+    Each is a name that is looked up when the server starts, and that must not depend on how it was started.
+    tests/test_serving.py and tests/test_serving_faults.py fail when a release no longer looks there.
+    """
+    if os.access("/dev/shm", os.W_OK):
+        tempfile.tempdir = "/dev/shm"  # gunicorn's heartbeat files, in memory: a disk may be full or read-only
+    atexit.register(_end_grpc, os.getpid())
+    seldon_core.wrapper.PAYLOAD_PASSTHROUGH = True
+    gthread.ThreadWorker = DrainingWorker
+    for module in (seldon_core.microservice, sys.modules["__main__"]):  # the latter with `python -m seldon_core...`
+        if getattr(module, "SeldonMetrics", None) is SeldonMetrics:
+            module.SeldonMetrics = PageMetrics
