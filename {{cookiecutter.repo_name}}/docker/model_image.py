@@ -58,7 +58,7 @@ def write_dockerfile(bundle: Path, builder: str, image: str) -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     images.run(
-        "s2i", "build", str(bundle), builder, image, "--copy", f"--as-dockerfile={FOLDER / 'Dockerfile'}",
+        "s2i", "build", str(bundle.resolve()), builder, image, "--copy", f"--as-dockerfile={FOLDER.resolve() / 'Dockerfile'}",
         f"--image-scripts-url=image://{s2i_dockerfile.SCRIPTS}",
     )  # fmt: skip
 
@@ -100,7 +100,7 @@ def push_image(program: str, image: str, flags: tuple[str, ...]) -> str:
         answer = subprocess.run(["docker", "image", "inspect", image], check=True, capture_output=True, text=True)
         names = json.loads(answer.stdout)[0]["RepoDigests"]
         return next(name for name in names if name.startswith(image.rpartition(":")[0])).partition("@")[2]
-    digest = Path("build/model-image.digest")
+    digest = Path("build/model-image.digest").resolve()
     images.run(program, "push", f"--digestfile={digest}", *flags, image)
     text = digest.read_text(encoding="utf-8").strip()
     digest.unlink()
@@ -139,8 +139,9 @@ def build(
     draft = f"{image}-untested"
     isolation = ["--isolation=chroot"] if builder == "buildah" else []  # needs no privileges
     images.run(
-        builder, "build", *isolation, f"--file={FOLDER / 'Dockerfile'}", f"--tag={draft}", *words, *flags, str(FOLDER)
-    )
+        builder, "build", *isolation, f"--file={FOLDER.resolve() / 'Dockerfile'}", f"--tag={draft}", *words, *flags,
+        str(FOLDER.resolve()),
+    )  # fmt: skip
     try:
         smoke_test(builder, draft)
         images.run(builder, "tag", draft, image)
