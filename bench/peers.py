@@ -29,7 +29,7 @@ from load import as_request, ask_for  # noqa: E402 (a team has these, too)
 from processes import Running, free_port, seldon  # noqa: E402
 
 FASTAPI = ["fastapi==0.165.0", "uvicorn[standard]==0.54.0"]
-MLSERVER = ["mlserver==1.7.1"]
+MLSERVER = ["mlserver==1.7.1", "uvloop==0.21.0"]  # with a later uvloop its workers do not start
 
 OURS, ARTICLE, FAST, ML = "this template", "article's class", "FastAPI + pydantic", "MLServer"
 # images, form, connections, workers
@@ -112,6 +112,7 @@ class Peers:
         settings = {
             "GRPC_WORKERS": "0",  # with gRPC on, as the wrapper's default has it, the server could not be ended
             "GUNICORN_WORKERS": str(workers),
+            "OMP_NUM_THREADS": "1",  # for its good: with more, PyTorch collapses when the load shares the cores
             "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
             "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(free_port()),
         }
@@ -258,18 +259,20 @@ def main() -> None:
     if not (repository / "build" / "bundle" / "model.onnx").is_file():
         sys.exit(f"{repository} has no bundle. Make it there with: make setup pipeline")
     peers = Peers(repository, work)
+    busy = os.getloadavg()[0]
     found = tables(*measure(peers, given.rounds, given.seconds))
     python = given.python or repository / ".venv" / "bin" / "python"
     parts = [
         "# Benchmarks",
-        f"Written by `make bench` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {platform.machine()}, "
-        f"{platform.system()}, no GPU. Requests a second, medians of {given.rounds} alternating rounds of "
-        f"{given.seconds:g} s; the load runs on the same cores. Read the ratios: absolute figures move with the machine.",
+        f"Written by `make bench` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores (load average {busy:.1f} "
+        f"before), {platform.machine()}, {platform.system()}, no GPU. Requests a second, medians of {given.rounds} "
+        f"alternating rounds of {given.seconds:g} s; the load runs on the same cores. Read the ratios: figures move "
+        "with the machine.",
         "## Serving",
         found,
-        "The same network serves everywhere; the template, FastAPI and MLServer run it as the same ONNX file on one "
-        "thread, the article's class in PyTorch on the same wrapper. `bytes` is binData here and a plain body in "
-        "FastAPI; the others have no such form here.",
+        "The same network serves everywhere, on one thread in each worker: the template, FastAPI and MLServer run it "
+        "as the same ONNX file, the article's class in PyTorch on the template's wrapper. `bytes` is binData here and "
+        "a plain body in FastAPI; the others have no such form here.",
         "## Training",
         training_table(repository, python),
         "## Making a repository",

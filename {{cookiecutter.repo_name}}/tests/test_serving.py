@@ -113,6 +113,20 @@ def test_the_wrappers_three_paths_answer_alike(server, path):
     assert abs(sum(answer.json()["data"]["ndarray"][0]) - 1) < 1e-4
 
 
+@pytest.mark.parametrize(
+    "headers", [JSON, {"Content-Type": "application/json; charset=utf-8"}, JSON | {"Origin": "http://example.com"}]
+)
+def test_the_short_way_and_the_long_way_answer_alike(server, digits, headers):
+    body = json.dumps({"data": {"ndarray": [digits[4]["pixels"]]}})
+    answer = requests.post(server.url(), data=body, headers=headers, timeout=10)
+    assert answer.status_code == 200
+    assert close(answer.json()["data"]["ndarray"], [digits[4]["probabilities"]])
+    if "Origin" in headers:  # a browser asks
+        assert answer.headers["Access-Control-Allow-Origin"] in ("*", headers["Origin"])
+    refused = requests.post(server.url(), data=b"{", headers=headers, timeout=10)
+    assert_refused(refused, 400, "not JSON")
+
+
 def test_a_form_with_the_message_in_json_is_answered_as_seldons_own_client_sends_it(server):
     answer = requests.post(server.url(), data={"json": json.dumps({"data": {"ndarray": [[0] * 784]}})}, timeout=10)
     assert answer.status_code == 200, answer.text

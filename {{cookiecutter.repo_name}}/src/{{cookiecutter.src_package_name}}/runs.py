@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from .errors import UserError
 
@@ -54,14 +55,16 @@ def start(name: str, resume: str | None = None):
 
     The caller ends it with `log_stopped` or `log_failed` where it did not go well, then `end()`.
     """
-    root()  # before polyaxon is imported: it reads the variable then
     from polyaxon import settings, tracking
     from polyaxon.schemas import V1Statuses
 
     if settings.CLIENT_CONFIG.is_managed:  # inside a Polyaxon job: the platform has made the run already
         return tracking.init()
+    uuid = resume or _given_uuid() or uuid4().hex
     run = tracking.init(
-        owner=OWNER, project=PROJECT, name=name, run_uuid=resume or _given_uuid(), is_offline=True,
+        owner=OWNER, project=PROJECT, name=name, run_uuid=uuid, is_offline=True,
+        # said here, because Polyaxon reads its own variable for it once, when it is imported
+        artifacts_path=str(root() / "runs" / uuid),
         track_code=False, track_env=False, track_logs=False, collect_resources=False,
     )  # fmt: skip
     if resume:

@@ -63,7 +63,7 @@ class DigitClassifier:
         self.metadata = _read_json(METADATA, "run", "code", "data", "metrics", "classes", "model_digest")
         self.names = self.metadata["classes"]
         self.session = None
-        self.model_error_handler = error_pages()
+        self.model_error_handler = error_pages(self)
 
     def load(self) -> None:
         """Open the model, in each worker, and have it give its recorded answers again. SystemExit when it cannot."""
