@@ -45,7 +45,8 @@ def registry(folder: Path):
         port = probe.getsockname()[1]
     settings = folder / "registry.yml"
     settings.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n"
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\n"
+        f"http: {{addr: 127.0.0.1:{port}}}\n"
     )
     with (folder / "registry.log").open("w") as log:
         process = subprocess.Popen(["docker-registry", "serve", str(settings)], stdout=log, stderr=log)
@@ -141,8 +142,8 @@ def main(repository: Path) -> None:
             new = {digest: count for digest, count in pushed.items() if digest not in known}
             known |= pushed
             say(
-                f"model {number}: {size(record['image']) / 1e6:.0f} MB, {len(pushed)} blobs of {sum(pushed.values())} bytes; "
-                f"new in the registry {len(new)} of {sum(new.values())} bytes", began,
+                f"model {number}: {size(record['image']) / 1e6:.0f} MB, {len(pushed)} blobs, {sum(pushed.values())} bytes; "
+                f"new in the registry: {len(new)}, {sum(new.values())} bytes", began,
             )  # fmt: skip
             assert size(record["image"]) - size(BASE) <= MOST, "the image is too large"
         assert len(new) == 2 and sum(new.values()) < 1e6, "a second model adds more than itself"

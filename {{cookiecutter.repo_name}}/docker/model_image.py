@@ -1,7 +1,8 @@
 """`make model-image` and `make serve-model-image`: the bundle as an image, with docker, podman or buildah.
 
-An image of a model is called <prefix>/model:<first 12 of the run's id>. It is made of the builder, docker/s2i-builder.Dockerfile,
-by the Dockerfile that s2i writes, and is asked the digits that were packed with the model before it gets its name.
+An image of a model is called <prefix>/model:<first 12 of the run's id>. It is made of the builder
+(docker/s2i-builder.Dockerfile) by the Dockerfile that s2i writes, and is asked the digits that were packed with the
+model before it gets its name.
 """
 
 import json
@@ -9,17 +10,22 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import click
 import images
 import s2i_dockerfile
 
-from {{ cookiecutter.src_package_name }} import bundle_files, local_server
-from {{ cookiecutter.src_package_name }}.errors import UserError
-from {{ cookiecutter.src_package_name }}.files import atomic_file
+# The package's name is the team's; pyproject.toml has it, as the module of its command.
+PROJECT = tomllib.loads((images.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PACKAGE = next(iter(PROJECT["scripts"].values())).partition(".")[0]
+bundle_files, errors, files, local_server = (
+    import_module(f"{PACKAGE}.{name}") for name in ("bundle_files", "errors", "files", "local_server")
+)
 
 FOLDER = Path("build/s2i")  # the Dockerfile and its context
 RECORD = Path("build/model-image.json")  # the image made last, for `make deploy` and `make serve-model-image`
@@ -39,7 +45,7 @@ def read_record() -> dict:
 
 
 def write_record(record: dict) -> None:
-    with atomic_file(RECORD) as draft:
+    with files.atomic_file(RECORD) as draft:
         draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
@@ -57,8 +63,9 @@ def write_dockerfile(bundle: Path, builder: str, image: str) -> None:
         return
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
+    dockerfile = FOLDER.resolve() / "Dockerfile"
     images.run(
-        "s2i", "build", str(bundle.resolve()), builder, image, "--copy", f"--as-dockerfile={FOLDER.resolve() / 'Dockerfile'}",
+        "s2i", "build", str(bundle.resolve()), builder, image, "--copy", f"--as-dockerfile={dockerfile}",
         f"--image-scripts-url=image://{s2i_dockerfile.SCRIPTS}",
     )  # fmt: skip
 
@@ -171,7 +178,7 @@ def serve(builder: str, image: str | None, port: int) -> None:
         ):
             click.echo(f"Serving {image} at {url}. Ask it with `make predict`; Ctrl-C ends it.")
             code = process.wait()
-    except UserError as error:
+    except errors.UserError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         click.echo("Ended.")

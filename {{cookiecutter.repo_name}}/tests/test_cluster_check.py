@@ -1,4 +1,4 @@
-"""`make check` finds mistakes in the files for Argo, Seldon and Kubernetes, one at a time, and names the file and the field."""
+"""`make check` finds mistakes in the files for Argo, Seldon and Kubernetes, and names the file and the field."""
 
 import importlib
 import shutil
@@ -55,7 +55,8 @@ MISTAKES = {
         ["package-model.yml", "volumeMounts", "login"],
     ),
     "an unknown key under a volume": (
-        f"{ARGO}/package-model.yml", "secretName: gcp-imagepullsecrets\n", "secret_name: gcp-imagepullsecrets\n", "argo",
+        f"{ARGO}/package-model.yml", "secretName: gcp-imagepullsecrets\n", "secret_name: gcp-imagepullsecrets\n",
+        "argo",
         ["package-model.yml", "volumes", "secret_name"],
     ),
     "a quantity that is none": (
@@ -128,7 +129,8 @@ MISTAKES = {
         ["bandit/kustomization.yml", "n_branches", "3"],
     ),
     "a patch of a path that there is not": (
-        f"{SELDON}/overlays/canary/kustomization.yml", "/spec/predictors/1/traffic", "/spec/predictors/2/traffic", "seldon",
+        f"{SELDON}/overlays/canary/kustomization.yml", "/spec/predictors/1/traffic", "/spec/predictors/2/traffic",
+        "seldon",
         ["canary/kustomization.yml", "predictors/2"],
     ),
     "a base that there is not": (
@@ -143,7 +145,8 @@ MISTAKES = {
         f"{K8S}/jupyterlab.yml", "type: ClusterIP", "type: LoadBalancer", "links", ["jupyterlab.yml", "spec.type"],
     ),
     "a port that no container has": (
-        f"{K8S}/jupyterlab.yml", "targetPort: http", "targetPort: web", "links", ["jupyterlab.yml", "targetPort", "web"],
+        f"{K8S}/jupyterlab.yml", "targetPort: http", "targetPort: web", "links", ["jupyterlab.yml", "targetPort",
+        "web"],
     ),
     "a binding of a role that there is not": (
         f"{K8S}/model-packager.yml", "kind: Role, name: model-packager", "kind: Role, name: packager", "links",
@@ -153,7 +156,8 @@ MISTAKES = {
         f"{K8S}/model-packager.yml", "verbs:", "verb:", "kubernetes", ["model-packager.yml", "verb"],
     ),
     "a script with a fault": (
-        "docker/s2i-builder/run", 'exec seldon-core-microservice "$MODEL_NAME"', "exec seldon-core-microservice $MODEL_NAME",
+        "docker/s2i-builder/run", 'exec seldon-core-microservice "$MODEL_NAME"',
+        "exec seldon-core-microservice $MODEL_NAME",
         "shell", ["s2i-builder/run", "SC2086"],
     ),
 }  # fmt: skip

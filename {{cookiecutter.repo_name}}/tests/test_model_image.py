@@ -1,4 +1,4 @@
-"""From a bundle to an image: what s2i's scripts and the smoke test refuse and say, and the image itself where one can be built."""
+"""From a bundle to an image: what s2i's scripts and the smoke test refuse, and the image where one can be built."""
 
 import importlib
 import json
@@ -45,7 +45,13 @@ def assemble(copy, serving_python, tmp_path):
         }  # fmt: skip
         environment |= environment_of(copy) | changed
         return subprocess.run(
-            [SCRIPTS / "assemble"], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+            [SCRIPTS / "assemble"],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
 
     return run
@@ -54,8 +60,12 @@ def assemble(copy, serving_python, tmp_path):
 def test_a_bundle_of_make_package_is_an_s2i_source_as_it_stands(assemble, copy, bundle, tmp_path):
     done = assemble()
     assert done.returncode == 0, done.stderr
-    laid = {path.relative_to(tmp_path / "microservice") for path in (tmp_path / "microservice").rglob("*") if path.is_file()}
-    packed = {path.relative_to(bundle) for path in bundle.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    laid = {
+        path.relative_to(tmp_path / "microservice") for path in (tmp_path / "microservice").rglob("*") if path.is_file()
+    }
+    packed = {
+        path.relative_to(bundle) for path in bundle.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
     assert packed <= laid
     assert not list(copy.iterdir()), "the source would be in the image twice"
 
@@ -170,8 +180,9 @@ def test_the_smoke_test_refuses(smoke_test, copy, what):
 
 
 def test_the_smoke_test_refuses_a_server_that_is_not_there(bundle):
+    url = f"http://127.0.0.1:{local_server.free_port()}"
     done = subprocess.run(
-        [sys.executable, SCRIPTS / "smoke_test.py", "--url", f"http://127.0.0.1:{local_server.free_port()}", "--bundle", bundle],
+        [sys.executable, SCRIPTS / "smoke_test.py", "--url", url, "--bundle", bundle],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1 and "gave no answer" in done.stderr
@@ -191,8 +202,8 @@ def test_the_dockerfile_is_the_one_that_s2i_writes(docker, copy, tmp_path):
 @pytest.mark.parametrize("words", [["build"], ["serve"]])
 def test_a_machine_without_a_builder_says_what_it_needs(words, environment, tmp_path, bundle):
     done = subprocess.run(
-        [sys.executable, ROOT / "docker/model_image.py", *words], cwd=bundle.parents[1], env=environment | {"PATH": str(tmp_path)},
-        capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, ROOT / "docker/model_image.py", *words], cwd=bundle.parents[1],
+        env=environment | {"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1 and "docker, podman or buildah" in done.stderr
 
@@ -203,8 +214,8 @@ def test_without_a_bundle_there_is_no_image(environment, tmp_path, docker):
     program = [sys.executable, ROOT / "docker/model_image.py"]
     for words, said in ((["build"], "make package"), (["serve"], "make model-image")):
         done = subprocess.run(
-            [*program, *words, "--builder=buildah"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60,
-            check=False,
+            [*program, *words, "--builder=buildah"], cwd=tmp_path, env=environment,
+            capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 1 and said in done.stderr
     assert not list(tmp_path.iterdir()), "something half-made was left"

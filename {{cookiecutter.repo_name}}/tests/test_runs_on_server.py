@@ -1,4 +1,4 @@
-"""`best` and `package` with the runs of a Polyaxon server, as the packaging workflow calls them: here the real server."""
+"""`best` and `package` with the runs of a Polyaxon server, as the packaging workflow has them: the real server."""
 
 import json
 import os

@@ -52,7 +52,10 @@ def router(folder: Path, python: Path, **parameters):
     ]
     with (
         (folder / "log").open("w") as log,
-        local_server.started(command, port, metrics_port, cwd=folder, env=environment, stdout=log, stderr=log) as (url, _),
+        local_server.started(command, port, metrics_port, cwd=folder, env=environment, stdout=log, stderr=log) as (
+            url,
+            _,
+        ),
     ):
         yield url
 
@@ -120,7 +123,9 @@ def test_requests_and_feedback_at_the_same_time_lose_nothing(folder, serving_pyt
     assert [branch["feedback"] for branch in learnt] == [50, 50]
 
 
-@pytest.mark.parametrize(("parameters", "said"), [({"n_branches": 0}, "n_branches is 0"), ({"epsilon": 1.5}, "epsilon")])
+@pytest.mark.parametrize(
+    ("parameters", "said"), [({"n_branches": 0}, "n_branches is 0"), ({"epsilon": 1.5}, "epsilon")]
+)
 def test_parameters_that_make_no_sense_stop_the_start_and_say_why(folder, serving_python, parameters, said):
     with pytest.raises(UserError, match="ended with exit code"), router(folder, serving_python, **parameters):
         pass
@@ -132,7 +137,7 @@ def test_what_was_learnt_is_on_the_metrics_page(folder, serving_python):
         reward(url, 1, 0.5)
         route(url)
         page = requests.get(json.loads((folder / "build/serving.json").read_text())["metrics"], timeout=10).text
-    assert 'bandit_mean_reward{' in page and 'branch="1"' in page and "0.5" in page
+    assert "bandit_mean_reward{" in page and 'branch="1"' in page and "0.5" in page
 
 
 def test_the_router_needs_nothing_of_the_serving_environment(folder):

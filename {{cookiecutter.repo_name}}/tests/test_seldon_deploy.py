@@ -1,7 +1,7 @@
 """`make deploy` touches only a cluster of the repository's project, says what it will do, and puts back what served.
 
-kubectl is the real one where it reads its configuration and builds with kustomize; there is no cluster here, so what it would
-be told is looked at in its place.
+kubectl is the real one where it reads its configuration and builds with kustomize; there is no cluster here, so what it
+would be told is looked at in its place.
 """
 
 import importlib
@@ -46,15 +46,19 @@ def run(tmp_path):
     def start(*words: str, **contexts: str) -> subprocess.CompletedProcess:
         config = {
             "apiVersion": "v1", "kind": "Config", "current-context": next(iter(contexts), ""),
-            "contexts": [{"name": name, "context": {"cluster": cluster, "user": "u"}} for name, cluster in contexts.items()],
-            "clusters": [{"name": name, "cluster": {"server": "http://127.0.0.1:1"}} for name in set(contexts.values())],
+            "contexts": [
+                {"name": name, "context": {"cluster": cluster, "user": "u"}} for name, cluster in contexts.items()
+            ],
+            "clusters": [
+                {"name": name, "cluster": {"server": "http://127.0.0.1:1"}} for name in set(contexts.values())
+            ],
             "users": [{"name": "u", "user": {}}],
         }  # fmt: skip
         (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
         environment = os.environ | {"KUBECONFIG": str(tmp_path / "kubeconfig")}
         return subprocess.run(
-            [sys.executable, PROGRAM, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60,
-            check=False,
+            [sys.executable, PROGRAM, *words], cwd=tmp_path, env=environment,
+            capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
     return start
@@ -90,7 +94,9 @@ def test_without_a_context_or_with_one_that_there_is_not_the_remedy_is_said(run)
     assert "no context there" in done.stderr and "here" in done.stderr
 
 
-@pytest.mark.parametrize("image", ["registry/model:1", "registry/model", "registry/model@sha256:abc", "registry/model:1@latest"])
+@pytest.mark.parametrize(
+    "image", ["registry/model:1", "registry/model", "registry/model@sha256:abc", "registry/model:1@latest"]
+)
 def test_an_image_that_is_not_named_by_its_digest_is_refused(run, image):
     done = run(f"--image={image}", "--dry-run", here=cluster_of(OWN["project"]))
     assert done.returncode == 1 and "sha256" in done.stderr
@@ -135,7 +141,9 @@ def test_a_canary_stands_beside_what_serves_with_its_share(run, traffic):
 
 @pytest.mark.parametrize("overlay", ["shadow", "ab-test", "bandit"])
 def test_an_overlay_gets_both_images_by_their_digests(run, overlay):
-    done = run(f"--overlay={overlay}", f"--image={NEW}", f"--main-image={OLD}", "--dry-run", here=cluster_of(OWN["project"]))
+    done = run(
+        f"--overlay={overlay}", f"--image={NEW}", f"--main-image={OLD}", "--dry-run", here=cluster_of(OWN["project"])
+    )
     containers = {
         (number, container["name"]): container["image"]
         for number, predictor in enumerate(manifest_of(done)["spec"]["predictors"])

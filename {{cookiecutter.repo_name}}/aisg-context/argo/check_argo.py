@@ -16,7 +16,7 @@ from findings import Finding, as_pod, check_images, check_manifest, needs
 ARGO = Path("aisg-context/argo")
 KUBERNETES = Path("aisg-context/k8s")
 TAG = re.compile(r"\{\{(.*?)\}\}")
-OF_THE_WORKFLOW = {f"workflow.{name}" for name in ("name", "namespace", "uid", "status", "serviceAccountName", "failures")}
+OF_THE_WORKFLOW = {f"workflow.{name}" for name in ("name", "namespace", "uid", "status", "failures")}
 # What of an Argo template and of a workflow's spec is the pod's, under the same name
 OF_A_POD = ("securityContext", "imagePullSecrets", "volumes", "serviceAccountName", "automountServiceAccountToken")
 

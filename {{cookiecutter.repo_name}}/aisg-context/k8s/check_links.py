@@ -66,7 +66,8 @@ def _binding(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
     for number, subject in enumerate(item.get("subjects") or []):
         if subject["kind"] == "ServiceAccount" and not any(
             other["kind"] == "ServiceAccount"
-            and (other["metadata"]["name"], other["metadata"].get("namespace")) == (subject["name"], subject.get("namespace"))
+            and other["metadata"]["name"] == subject["name"]
+            and other["metadata"].get("namespace") == subject.get("namespace")
             for other in objects
         ):
             yield f"subjects.{number}", f"no account {subject['name']} in {subject.get('namespace')}"
@@ -82,7 +83,8 @@ def _claims(pod: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
     for container in pod["containers"]:
         for number, mount in enumerate(container.get("volumeMounts") or []):
             if mount["name"] not in volumes:
-                yield f"spec.template.spec.containers.{container['name']}.volumeMounts.{number}", f"no volume {mount['name']}"
+                place = f"spec.template.spec.containers.{container['name']}.volumeMounts.{number}"
+                yield place, f"no volume is called {mount['name']}"
 
 
 def _alike(item: dict, objects: list[dict]) -> list[dict]:

@@ -153,7 +153,8 @@ def check_dockerfiles(root: Path) -> Iterator[Finding]:
 
 def check_shell(root: Path) -> Iterator[Finding]:
     """The shell scripts of the s2i builder, by shellcheck."""
-    shellcheck = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    shellcheck = shutil.which("shellcheck", path=places)
     if not shellcheck:
         raise NotChecked("shellcheck is not installed; it comes with: make setup")
     scripts = [path for path in sorted((root / "docker/s2i-builder").iterdir()) if not path.suffix and path.is_file()]

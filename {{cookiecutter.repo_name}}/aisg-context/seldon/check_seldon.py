@@ -24,7 +24,8 @@ def check_seldon(root: Path) -> Iterator[Finding]:
     needs("seldon_deploy_sdk")
     if not shutil.which("kubectl"):
         raise NotChecked("kubectl is not installed; see https://kubernetes.io/docs/tasks/tools/")
-    folders = [SELDON / "base", *sorted(path.parent.relative_to(root) for path in (root / SELDON).glob(f"*/*/{KUSTOMIZATION}"))]
+    overlays = sorted(path.parent.relative_to(root) for path in (root / SELDON).glob(f"*/*/{KUSTOMIZATION}"))
+    folders = [SELDON / "base", *overlays]
     told = set()
     for folder in folders:
         blamed = folder / KUSTOMIZATION if folder.name != "base" else folder / "deployment.yml"

@@ -1,7 +1,7 @@
 """`make deploy` and `make canary`: the model's image, by its digest, to the cluster of this repository.
 
-Prints what it would apply and to which context, asks, applies it, and waits until Seldon says that it serves. When it does not
-get there, what was deployed before is put back; until then Kubernetes keeps the old pods, which go on answering.
+Prints what it would apply and to which context, asks, applies it, and waits until Seldon says that it serves. When it
+does not get there, what was deployed before is put back; until then the old pods are kept, and go on answering.
 The workflow's last step is this program too, with --in-cluster: there the pod's own account says which cluster it is.
 """
 
@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SELDON = ROOT / "aisg-context/seldon"
 RECORD = Path("build/model-image.json")  # the image that make model-image made last
 NAMESPACE, CANDIDATE = "seldon", "candidate"
+KIND = "seldondeployments.machinelearning.seldon.io"
 DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 SETTLED = 30  # seconds after which a deployment that stayed available is taken to have had nothing to change
 PAUSE = 3  # seconds between looks
@@ -40,7 +41,7 @@ class Cluster:
 
     def deployed(self, name: str) -> dict | None:
         """The SeldonDeployment that is there now."""
-        answer = self.call("get", "seldondeployments.machinelearning.seldon.io", name, "--output=json", "--ignore-not-found")
+        answer = self.call("get", KIND, name, "--output=json", "--ignore-not-found")
         if answer.returncode:
             raise click.ClickException(f"kubectl: {_last_line(answer.stderr)}")
         return json.loads(answer.stdout) if answer.stdout.strip() else None
@@ -57,9 +58,9 @@ def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["it gave no reason"])[-1]
 
 
-def own_cluster() -> dict[str, str]:
-    """The repository's own project, zone and cluster."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cluster"]
+def settings() -> dict:
+    """What pyproject.toml says of the images and of the repository's own project, zone and cluster."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
 
 
 def check_context(wanted: str | None) -> str:
@@ -67,7 +68,7 @@ def check_context(wanted: str | None) -> str:
 
     gcloud calls a cluster gke_PROJECT_ZONE_NAME in kubectl's configuration, whatever its context is called.
     """
-    own = own_cluster()
+    own = settings()["cluster"]
     remedy = (
         f"Get the right one: gcloud container clusters get-credentials {own['name']} --zone={own['zone']} "
         f"--project={own['project']}, or choose another: --context NAME"
@@ -97,8 +98,8 @@ def kustomization(overlay: str, images: dict[str, dict], traffic: int) -> dict:
         images: by role, `main` and `candidate`: {"image", "run", "commit"}.
     """
     folder = SELDON / ("base" if overlay == "base" else f"overlays/{overlay}")
-    own_image = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["images"]["prefix"] + "/model"
-    names = {"main": own_image, CANDIDATE: CANDIDATE}
+    own_image = settings()["images"]["prefix"] + "/model"
+    names = {"main": own_image, CANDIDATE: CANDIDATE}  # as the base and the overlays write them
     two_predictors = overlay in ("canary", "shadow")
     patch = []
     for number, role in enumerate(images):
@@ -109,7 +110,8 @@ def kustomization(overlay: str, images: dict[str, dict], traffic: int) -> dict:
             patch.append({"op": "replace", "path": path, "value": images[role][label]})
     if overlay == "canary":
         shares = {0: 100 - traffic, 1: traffic}
-        patch += [{"op": "replace", "path": f"/spec/predictors/{n}/traffic", "value": share} for n, share in shares.items()]
+        paths = {f"/spec/predictors/{number}/traffic": share for number, share in shares.items()}
+        patch += [{"op": "replace", "path": path, "value": share} for path, share in paths.items()]
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -195,7 +197,8 @@ def roll_out(cluster: Cluster, manifest: dict, before: dict | None, timeout: flo
     cluster.apply(manifest)
     reason = wait(lambda: cluster.deployed(name), timeout)
     if not reason:
-        click.echo(f"{name} serves. Ask it: make predict URL=http://<gateway>:8003/seldon/{NAMESPACE}/{name}/api/v1.0/predictions")
+        address = f"http://<gateway>:8003/seldon/{NAMESPACE}/{name}/api/v1.0/predictions"
+        click.echo(f"{name} serves. Ask it: make predict URL={address}")
         return
     look = f"See kubectl --namespace={NAMESPACE} describe sdep {name} and its pods' logs."
     if before is None:
@@ -210,13 +213,15 @@ def given_image(image: str | None, run: str | None, commit: str | None) -> dict:
         try:
             record = json.loads(RECORD.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise click.ClickException("Which image? Make one: make model-image ARGS=--push, or give IMAGE=...") from None
+            text = "Which image? Make one: make model-image ARGS=--push, or give IMAGE=..."
+            raise click.ClickException(text) from None
         if not record.get("digest"):
             raise click.ClickException(f"{record['image']} was not pushed. Push it: make model-image ARGS=--push")
         image, run, commit = f"{record['image'].rpartition(':')[0]}@{record['digest']}", record["run"], record["commit"]
     if not DIGEST.fullmatch(image):
         raise click.ClickException(
-            f"{image} is no image by its digest, NAME@sha256:<64 hexadecimal digits>. A tag can come to mean another image."
+            f"{image} is no image by its digest, NAME@sha256:<64 hexadecimal digits>; "
+            "a tag can come to mean another image."
         )
     return {"image": image, "run": run or "unknown", "commit": commit or "unknown"}
 
@@ -227,7 +232,9 @@ def given_image(image: str | None, run: str | None, commit: str | None) -> dict:
 @click.option("--run", help="The run that the image is of, for the labels.")
 @click.option("--commit", help="The commit that the run is of, for the labels.")
 @click.option("--main-image", help="The image that the candidate stands beside. Default: the one that serves now.")
-@click.option("--traffic", type=click.IntRange(0, 100), default=10, help="Of a canary: the candidate's share in percent.")
+@click.option(
+    "--traffic", type=click.IntRange(0, 100), default=10, help="Of a canary: the candidate's share in percent."
+)
 @click.option("--context", help="Of kubectl. Default: the current one.")
 @click.option("--in-cluster", is_flag=True, help="With the account of the pod that this runs in.")
 @click.option("--dry-run", is_flag=True, help="Print the whole manifest and touch nothing.")

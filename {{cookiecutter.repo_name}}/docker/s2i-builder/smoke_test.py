@@ -39,7 +39,9 @@ def read_bundle(folder: Path) -> tuple[dict, list[dict]]:
     except (OSError, ValueError, KeyError) as error:
         raise Refused(f"{folder} is not a whole bundle: {error}") from None
     if digest != packed:
-        raise Refused(f"model.onnx is not the model that was packed: its sha256 is {digest}, metadata.json says {packed}")
+        raise Refused(
+            f"model.onnx is not the model that was packed: its sha256 is {digest}, metadata.json says {packed}"
+        )
     if not recorded:
         raise Refused("recorded-answers.json is empty: there is nothing to compare with")
     return metadata, recorded
@@ -67,7 +69,7 @@ def compare(answer: dict, metadata: dict, recorded: list[dict]) -> float:
             raise Refused(f"the classes are {names}, not {metadata['classes']}")
         if [len(row) for row in rows] != [len(row) for row in wanted]:
             raise Refused(f"{len(rows)} answers for {len(wanted)} digits, or of another number of classes")
-        differences = [max(map(abs, map(float.__sub__, *pair))) for pair in zip(rows, wanted)]
+        differences = [max(map(abs, map(float.__sub__, *pair))) for pair in zip(rows, wanted, strict=True)]
     except (KeyError, TypeError) as error:
         raise Refused(f"the answer is not one of a digit classifier: {error!r}") from None
     if tags.get("run") != metadata["run"]["uuid"]:
@@ -86,7 +88,7 @@ def server():
     """The image's own server on free ports, ready, in a process group that is ended with the block."""
     ports = [free_port() for _ in range(3)]
     names = [f"PREDICTIVE_UNIT_{kind}_SERVICE_PORT" for kind in ("HTTP", "GRPC", "METRICS")]
-    environment = os.environ | dict(zip(names, map(str, ports)))
+    environment = os.environ | dict(zip(names, map(str, ports), strict=True))
     process = subprocess.Popen(["/s2i/bin/run"], env=environment, stdout=sys.stderr, start_new_session=True)
     url = f"http://127.0.0.1:{ports[0]}"
     try:

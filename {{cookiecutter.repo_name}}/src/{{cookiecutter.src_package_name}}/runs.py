@@ -1,8 +1,8 @@
 """Where runs are recorded, and which was best.
 
 A run is recorded by Polyaxon tracking: on this machine offline, in `outputs/runs/<uuid>/`; inside a Polyaxon job
-online, by itself. The same two places are read: where RUNS_PROJECT (OWNER/PROJECT) is set, as in the packaging workflow,
-the Polyaxon server at POLYAXON_HOST is asked, and RUNS_FOLDER is its artifacts store, with a folder for each run.
+online, by itself. The same two places are read: where RUNS_PROJECT (OWNER/PROJECT) is set, as in the packaging
+workflow, the Polyaxon server at POLYAXON_HOST is asked, and RUNS_FOLDER is its artifacts store, a folder for each run.
 """
 
 import csv
@@ -103,7 +103,9 @@ def _on_server(project: str) -> list[Run]:
     """
     missing = [name for name in ("POLYAXON_HOST", FOLDER_VARIABLE) if not os.environ.get(name)]
     if missing:
-        raise UserError(f"{PROJECT_VARIABLE} is set, so Polyaxon is asked for the runs; {' and '.join(missing)} must be too.")
+        raise UserError(
+            f"{PROJECT_VARIABLE} is set: Polyaxon is asked for the runs, so set {' and '.join(missing)} too."
+        )
     from polyaxon.client import RunClient
     from polyaxon.exceptions import ApiException
     from urllib3.exceptions import HTTPError
