@@ -16,7 +16,8 @@ from {{ cookiecutter.src_package_name }}.errors import UserError
 
 def test_it_holds_what_a_server_and_s2i_need(bundle):
     package = runs.__package__
-    assert {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()} == {
+    made = [path for path in bundle.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {str(path.relative_to(bundle)) for path in made} == {
         "model.onnx",
         "metadata.json",
         "recorded-answers.json",

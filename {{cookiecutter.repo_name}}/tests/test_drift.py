@@ -4,6 +4,7 @@ import base64
 import json
 import subprocess
 import sys
+from socket import AF_INET, SOCK_STREAM
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy import ndimage
 from serving_server import serve
 
 from {{ cookiecutter.src_package_name }} import drift
+from {{ cookiecutter.src_package_name }}.bundle_files import read_metadata
 from {{ cookiecutter.src_package_name }}.data import load
 
 RANDOM = np.random.default_rng(7)
@@ -46,22 +48,17 @@ def server(bundle, serving_python):
         yield running
 
 
-@pytest.fixture(scope="module")
-def metadata(bundle):
-    return drift.load_metadata(bundle)
-
-
-def report_on(server, metadata, images):
+def report_on(server, images):
     """What drift says of these images alone, after the server was asked about them."""
     before = drift.look([server.page])
     pixels = np.ascontiguousarray(images, dtype=np.uint8).tobytes()
     answer = requests.post(server.url(), json={"binData": base64.b64encode(pixels).decode()}, timeout=30)
     assert answer.status_code == 200, answer.text
-    return drift.compare(drift.since(drift.look([server.page]), before), metadata)
+    return drift.compare(drift.since(drift.look([server.page]), before))
 
 
-def test_quiet_on_clean_digits(server, metadata, digits):
-    report = report_on(server, metadata, digits)
+def test_quiet_on_clean_digits(server, digits):
+    report = report_on(server, digits)
     print(drift.as_text(report))
     assert report["verdict"] == "quiet"
     assert report["images"] == 400
@@ -69,21 +66,22 @@ def test_quiet_on_clean_digits(server, metadata, digits):
 
 
 @pytest.mark.parametrize("name", SHIFTED)
-def test_loud_on_shifted_digits(server, metadata, digits, name):
-    report = report_on(server, metadata, SHIFTED[name](digits))
+def test_loud_on_shifted_digits(server, digits, name):
+    report = report_on(server, SHIFTED[name](digits))
     print(name, drift.as_text(report), sep="\n")
     assert report["verdict"] == "moved"
 
 
-def test_quiet_on_most_small_samples_of_clean_digits(metadata, data_file):
+def test_quiet_on_most_small_samples_of_clean_digits(bundle, data_file):
+    training = read_metadata(bundle)["training_inputs"]["statistics"]
     images = load(data_file).splits["test"].images
     verdicts = []
     for _ in range(200):
         found = drift.statistics(images[RANDOM.choice(len(images), 60, replace=False)])
         sums = dict(zip(drift.STATISTICS, found.sum(axis=0), strict=True))
         squares = dict(zip(drift.STATISTICS, np.square(found).sum(axis=0), strict=True))
-        seen = {"images": 60, "sums": sums, "squares": squares, "run": None}
-        verdicts.append(drift.compare(seen, metadata)["verdict"])
+        seen = {"images": 60, "sums": sums, "squares": squares, "training": training, "run": None}
+        verdicts.append(drift.compare(seen)["verdict"])
     assert verdicts.count("quiet") >= 198
 
 
@@ -121,7 +119,10 @@ def test_describe_takes_images_only(shape):
 def command(*arguments):
     """The command, as the module is run, in the environment of the tests."""
     done = subprocess.run(
-        [sys.executable, "-m", drift.__name__, *map(str, arguments)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", f"{drift.__package__}.cli", "drift", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert "Traceback" not in done.stderr
     return done
@@ -130,22 +131,22 @@ def command(*arguments):
 def test_the_command_says_what_it_found_by_its_exit_code(bundle, serving_python, digits):
     with serve(bundle, serving_python) as server:
         page = f"http://127.0.0.1:{server.metrics_port}/metrics"
-        few = command(page, "--bundle", bundle)
+        few = command(page)
         assert (few.returncode, few.stdout.split(" images")[0]) == (2, "0")
 
         ask = {"binData": base64.b64encode(digits.tobytes()).decode()}
         requests.post(server.url(), json=ask, timeout=30)
-        quiet = command(page, "--bundle", bundle)
+        quiet = command(page)
         assert quiet.returncode == 0, quiet.stdout
         assert "Quiet over 400 images" in quiet.stdout
 
         ask = {"binData": base64.b64encode((255 - digits).tobytes()).decode()}
         requests.post(server.url(), json=ask, timeout=30)
-        moved = command(page, "--bundle", bundle, "--json")
+        moved = command(page, "--json")
         assert moved.returncode == 1
         assert json.loads(moved.stdout)["statistics"]["mean"]["moved"]
 
-        twice = command(page, page, "--bundle", bundle, "--json")  # as if there were two replicas
+        twice = command(page, page, "--json")  # as if there were two replicas
         assert json.loads(twice.stdout)["images"] == 1600
 
 
@@ -157,29 +158,40 @@ def test_the_command_says_what_it_found_by_its_exit_code(bundle, serving_python,
         ("file:///etc/hostname", "not an http address"),
     ],
 )
-def test_an_address_that_cannot_be_asked_is_named(bundle, url, words):
-    done = command(url, "--bundle", bundle)
+def test_an_address_that_cannot_be_asked_is_named(url, words):
+    done = command(url)
     assert done.returncode == 2
     assert url in done.stderr
     assert words in done.stderr
 
 
-def test_the_port_of_the_predictions_is_told_from_that_of_the_metrics(server, bundle):
-    done = command(server.url("/health/ping"), "--bundle", bundle)
+def test_the_port_of_the_predictions_is_told_from_that_of_the_metrics(server):
+    done = command(server.url("/health/ping"))
     assert done.returncode == 2
     assert "metrics port" in done.stderr
 
 
-def test_a_bundle_of_another_run_is_refused(server, bundle, tmp_path):
-    other = json.loads((bundle / "metadata.json").read_text())
-    other["run"]["uuid"] = "0" * 32
-    (tmp_path / "metadata.json").write_text(json.dumps(other))
-    done = command(server.page, "--bundle", tmp_path)
-    assert done.returncode == 2
-    assert "run " + "0" * 32 in done.stderr
+def test_replicas_of_different_runs_are_refused(server):
+    page = drift.look([server.page])
+    with pytest.raises(ValueError, match="from different runs"):
+        drift.add([page, page | {"run": "0" * 32}])
 
 
-def test_no_bundle_is_said_with_what_to_type(tmp_path):
-    done = command("http://127.0.0.1:1/metrics", "--bundle", tmp_path)
+def test_a_name_that_stands_for_several_replicas_is_asked_at_each(server, monkeypatch):
+    """As a headless Service's does: 127.0.0.2 is this machine too."""
+    both = [(AF_INET, SOCK_STREAM, 0, "", (host, server.metrics_port)) for host in ("127.0.0.1", "127.0.0.2")]
+    monkeypatch.setattr(drift.socket, "getaddrinfo", lambda *_, **__: both)
+    with monkeypatch.context() as asked:
+        seen = []
+        asked.setattr(
+            requests, "get", lambda url, **options: seen.append(url) or requests.request("get", url, **options)
+        )
+        drift.fetch(server.page.replace("127.0.0.1", "model-metrics"))
+    assert [url.split("/")[2].split(":")[0] for url in seen] == ["127.0.0.1", "127.0.0.2"]
+
+
+def test_no_address_and_no_server_is_said_with_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command()
     assert done.returncode == 2
-    assert "make package" in done.stderr
+    assert "make serve" in done.stderr

@@ -74,10 +74,10 @@ def test_predict_finds_the_server_that_serve_started(served, stage, workplace, t
 
 
 def test_serve_ends_its_server_and_its_address_when_it_is_ended(served, workplace, in_workplace):
-    url = local_server.published_url()
+    url = local_server.published()
     served.send_signal(signal.SIGTERM)
     assert served.wait(30) == 128 + signal.SIGTERM
-    assert local_server.published_url() is None
+    assert local_server.published() is None
     with pytest.raises(UserError, match="No server answers"):
         client.ask(url, client.read_test_digits([0]))
 

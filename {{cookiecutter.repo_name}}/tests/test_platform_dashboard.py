@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.support.ui import WebDriverWait
 
 from {{ cookiecutter.src_package_name }} import runs
 
@@ -62,8 +63,6 @@ def dashboard(folder: Path):
 
 
 def shows(browser, address: str, text: str) -> bool:
-    from selenium.webdriver.support.ui import WebDriverWait
-
     browser.get(address)
     return WebDriverWait(browser, PATIENCE).until(lambda page: text in page.find_element("tag name", "body").text)
 
@@ -76,10 +75,10 @@ def test_the_dashboard_shows_a_run_and_its_curve_and_later_the_next(browser, sta
         run = next(run for run in runs.recorded() if run.name == "first-of-two")
         page = f"{address}/ui/default/{PROJECT}/runs/{run.uuid}/dashboards"
         assert shows(browser, page, "accuracy")
-        curve = drawn_curve(browser, "accuracy")
+        # The accuracy rises from the first epoch to the last: the curve goes over most of the chart, both ways. It is
+        # drawn by an animation, so it is looked at until it does.
+        WebDriverWait(browser, PATIENCE).until(lambda _: drawn_curve(browser, "accuracy", width=0.5, height=0.3))
         browser.save_screenshot(str(workplace / "dashboard.png"))
-        # The accuracy rises from the first epoch to the last: the curve goes over most of the chart, both ways.
-        assert curve["width"] > 0.5 and curve["height"] > 0.3
     stage("train", "--name", "second-of-two", "--epochs", "1")
     with dashboard(workplace / "outputs") as (address, lines):
         assert lines[0].startswith("1 runs new or changed")
@@ -87,17 +86,16 @@ def test_the_dashboard_shows_a_run_and_its_curve_and_later_the_next(browser, sta
         assert "first-of-two" in browser.find_element("tag name", "body").text
 
 
-def drawn_curve(browser, metric: str) -> dict[str, float]:
-    """What the browser has drawn in colour on the chart of a metric, which is a canvas: its share of width and height."""
-    from selenium.webdriver.support.ui import WebDriverWait
+def drawn_curve(browser, metric: str, width: float, height: float) -> bool:
+    """Whether what the browser has drawn in colour on a metric's chart, a canvas, covers these shares of it."""
+    curve = browser.execute_script(CURVE, metric)
+    return bool(curve) and curve["width"] > width and curve["height"] > height
 
-    return WebDriverWait(browser, PATIENCE).until(lambda page: page.execute_script(CURVE, metric))
 
-
-# Of the canvas under the heading that is the metric's name: the extent of the pixels that are neither grey nor clear.
+# Of the canvas under the heading that is the metric's name: the extent of what is neither grey nor clear.
 CURVE = """
-const heading = [...document.querySelectorAll('*')].find(e => !e.children.length && e.textContent.trim() == arguments[0]);
-let panel = heading;
+const leaves = [...document.querySelectorAll('*')].filter(element => !element.children.length);
+let panel = leaves.find(element => element.textContent.trim() == arguments[0]);
 while (panel && !panel.querySelector('canvas')) panel = panel.parentElement;
 if (!panel) return null;
 const canvas = panel.querySelector('canvas'), {width, height} = canvas;

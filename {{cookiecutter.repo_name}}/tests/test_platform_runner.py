@@ -187,8 +187,8 @@ def test_a_distributed_job_is_a_process_for_each_replica(run, tmp_path, capfd):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_what_was_started(tmp_path, number):
     # The job starts a process of its own: that one has to go too.
-    code = "import subprocess, pathlib; p = subprocess.Popen(['sleep', '60']); pathlib.Path('{}').write_text(str(p.pid)); p.wait()"
-    container = {"image": "none:1", "command": ["python", "-c", code.format(tmp_path / "pid")]}
+    script = f"sleep 60 & echo $! > {tmp_path / 'pid'}; wait"
+    container = {"image": "none:1", "command": ["sh", "-c", script]}
     path = tmp_path / "long.yml"
     path.write_text(
         yaml.safe_dump({"version": 1.1, "kind": "component", "run": {"kind": "job", "container": container}})

@@ -87,7 +87,9 @@ def suggestions(matrix) -> list[dict[str, object]]:
 def one_of_each(operation, name: str = "") -> Iterator[tuple[str, object]]:
     """The runs that an operation leads to, one of each matrix, with the name of the part they belong to or ""."""
     whole = compiled(operation)
-    if whole.matrix:
+    if whole.schedule:  # the platform starts such an operation by the clock, without its schedule
+        yield from one_of_each(operation.model_copy(update={"schedule": None}), name)
+    elif whole.matrix:
         yield name, with_suggestion(operation, suggestions(whole.matrix)[0])
     elif whole.is_dag_run:
         for child in whole.run.operations:

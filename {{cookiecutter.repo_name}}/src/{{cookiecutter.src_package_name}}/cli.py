@@ -154,7 +154,7 @@ def predict(url: str | None, indices: tuple[int, ...], timeout: float, as_json: 
 
     if not images and not indices:
         raise UserError("Nothing to ask about: give image files, or test digits with --index.")
-    url = url or local_server.published_url()
+    url = url or local_server.published()
     if not url:
         raise UserError("No server runs here. Start one with `make serve` in another terminal, or give --url.")
     questions = [client.read_image(path) for path in images]
@@ -162,6 +162,29 @@ def predict(url: str | None, indices: tuple[int, ...], timeout: float, as_json: 
         questions += client.read_test_digits(indices)
     answers = client.ask(url, questions, timeout)
     click.echo(json.dumps(client.as_json(answers), indent=1) if as_json else client.table(answers))
+
+
+@main.command()
+@click.option("--window", type=click.FloatRange(min=0), default=0, help="Judge only what arrives in so many seconds.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.argument("urls", nargs=-1)
+def drift(window: float, as_json: bool, urls: tuple[str, ...]) -> None:
+    """Have a model's inputs moved away from its training inputs?
+
+    URLS are metrics pages (http://HOST:6000/metrics); without one, that of the server that `make serve` runs. Exit
+    code 0: no; 1: they have moved; 2: it cannot be said, and why.
+    """
+    from . import drift, local_server
+
+    urls = urls or tuple(filter(None, [local_server.published("metrics")]))
+    if not urls:
+        raise click.UsageError("No server runs here. Start one with `make serve`, or give its metrics page's address.")
+    try:
+        report = drift.check(list(urls), window)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    click.echo(json.dumps(report, indent=1) if as_json else drift.as_text(report))
+    sys.exit({"quiet": 0, "moved": 1, "too few": 2}[report["verdict"]])
 
 
 @main.command("pipeline")

@@ -1,25 +1,15 @@
 """Have the images a model is asked about moved away from those it was trained on?
 
-`describe` sums up the training images when a bundle is made. The server keeps the same statistics of what it is
-asked, as running sums on its metrics page. `compare` puts the two side by side, in standard deviations of the
+`describe` sums up the training images when a bundle is made. The server's metrics page carries that, and the same
+statistics of what it is asked, as running sums. `compare` puts the two side by side, in standard deviations of the
 training images, so that a shift of 1 means the same for every statistic.
 
-Runs with numpy alone, so that both environments can import it: the one that trains and the one that serves.
-
-    python -m PACKAGE.drift URL [URL ...] --bundle build/bundle [--window SECONDS] [--json]
-
-URL is the server's metrics port (http://127.0.0.1:6000/metrics); give one for each replica.
-Exit code: 0 the inputs look like the training inputs, 1 they have moved, 2 it cannot be said (and why).
+Imports numpy alone when it starts: both environments import it, the one that trains and the one that serves.
 """
 
-import argparse
-import json
-import re
-import sys
+import socket
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
@@ -40,6 +30,7 @@ FEWEST = 30  # images below which nothing is said
 IMAGES_METRIC = "model_images_total"
 SUM_METRIC = "model_input_statistic_total"
 SQUARES_METRIC = "model_input_statistic_squares_total"
+TRAINING_METRIC = "model_training_statistic"  # its mean and its sd over the training images
 INFO_METRIC = "model_info"
 
 
@@ -96,25 +87,28 @@ def describe(pixels) -> dict:
 
 
 def read_page(page: str) -> dict:
-    """The running sums on a server's metrics page: {"images", "sums", "squares", "run"}.
+    """A server's metrics page: {"images", "sums", "squares", "training", "run"}, each statistic by its name.
 
-    ValueError when the page is not that of this model class. (prometheus_client, which has a parser, is not in
-    the working environment; these few lines read only the names above.)
+    ValueError when the page is not that of this model class.
     """
-    seen = {"images": None, "sums": {}, "squares": {}, "run": None}
-    for line in page.splitlines():
-        if line.startswith("#") or not line.strip():
-            continue
-        name = re.match(r"[a-zA-Z_:][a-zA-Z0-9_:]*", line)
-        name = name.group() if name else ""
-        value = line.rsplit("} ", 1)[-1].split()[0] if "} " in line else line.split()[-1]
+    from prometheus_client.parser import text_string_to_metric_families
+
+    seen = {"images": None, "sums": {}, "squares": {}, "training": {name: {} for name in STATISTICS}, "run": None}
+    try:
+        samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+    except ValueError:
+        samples = []
+    for name, labels, value, *_ in samples:
         if name == IMAGES_METRIC:
-            seen["images"] = float(value)
-        elif name in (SUM_METRIC, SQUARES_METRIC) and (label := re.search(r'[{,]statistic="(\w+)"', line)):
-            seen["sums" if name == SUM_METRIC else "squares"][label[1]] = float(value)
-        elif name == INFO_METRIC and (label := re.search(r'[{,]run="([^"]*)"', line)):
-            seen["run"] = label[1]
-    if seen["images"] is None or any(set(seen[part]) != set(STATISTICS) for part in ("sums", "squares")):
+            seen["images"] = value
+        elif name in (SUM_METRIC, SQUARES_METRIC):
+            seen["sums" if name == SUM_METRIC else "squares"][labels["statistic"]] = value
+        elif name == TRAINING_METRIC:
+            seen["training"][labels["statistic"]][labels["moment"]] = value
+        elif name == INFO_METRIC:
+            seen["run"] = labels["run"]
+    whole = all(set(seen[part]) == set(STATISTICS) for part in ("sums", "squares"))
+    if seen["images"] is None or not whole or any(set(found) != {"mean", "sd"} for found in seen["training"].values()):
         raise ValueError("not this model's metrics page: give the metrics port (6000 unless set) and the path /metrics")
     return seen
 
@@ -128,6 +122,7 @@ def add(pages: list) -> dict:
         "images": sum(page["images"] for page in pages),
         "sums": {name: sum(page["sums"][name] for page in pages) for name in STATISTICS},
         "squares": {name: sum(page["squares"][name] for page in pages) for name in STATISTICS},
+        "training": pages[0]["training"],
         "run": runs.pop(),
     }
 
@@ -140,23 +135,20 @@ def since(now: dict, before: dict) -> dict:
         "images": now["images"] - before["images"],
         "sums": {name: now["sums"][name] - before["sums"][name] for name in STATISTICS},
         "squares": {name: now["squares"][name] - before["squares"][name] for name in STATISTICS},
+        "training": now["training"],
         "run": now["run"],
     }
 
 
-def compare(seen: dict, metadata: dict) -> dict:
-    """What a server saw, beside what the model was trained on.
+def compare(seen: dict) -> dict:
+    """What a server saw, beside what its model was trained on.
 
-    seen: from `read_page`, `add` or `since`; metadata: a bundle's metadata.json. Returns {"images", "verdict":
-    "quiet" | "moved" | "too few", "run", "statistics": {name: {"training", "served", "shift", "spread", "moved"}}}:
-    `shift` in standard deviations of the training images, `spread` the served deviation over the training one.
-    ValueError when the server answers from another run than the bundle's.
+    seen: from `read_page`, `add` or `since`. Returns {"images", "verdict": "quiet" | "moved" | "too few", "run",
+    "statistics": {name: {"training", "served", "shift", "spread", "moved"}}}: `shift` in standard deviations of the
+    training images, `spread` the served deviation over the training one.
     """
-    run = metadata["run"]["uuid"]
-    if seen["run"] not in (None, run):
-        raise ValueError(f"the server answers from run {seen['run']}, the bundle is of run {run}: give that bundle")
-    images, training = seen["images"], metadata["training_inputs"]["statistics"]
-    report = {"images": int(images), "run": run, "verdict": "too few", "statistics": {}}
+    images, training = seen["images"], seen["training"]
+    report = {"images": int(images), "run": seen["run"], "verdict": "too few", "statistics": {}}
     if images < FEWEST:
         return report
     for name in STATISTICS:
@@ -196,83 +188,46 @@ def as_text(report: dict) -> str:
     return "\n".join(lines)
 
 
-def fetch(url: str, timeout: float = 10.0) -> str:
-    """A metrics page. ValueError, with the address and the reason, when it cannot be had."""
-    if not url.startswith(("http://", "https://")):
+def fetch(url: str, timeout: float = 10.0) -> list[str]:
+    """The metrics pages at an address: of each replica, where the name is a headless Service's and stands for several.
+
+    ValueError, with the address and the reason, when one cannot be had.
+    """
+    import requests
+
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{url} is not an http address: give one such as http://127.0.0.1:6000/metrics")
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as answer:
-            return answer.read().decode("utf-8", "replace")
-    except (OSError, urllib.error.URLError) as error:
-        reason = getattr(error, "reason", error)
-        raise ValueError(
-            f"{url} does not answer ({reason}): is the server up, and is this its metrics port?"
-        ) from error
+        found = socket.getaddrinfo(parts.hostname, parts.port, proto=socket.IPPROTO_TCP)
+        hosts = sorted({f"[{each[4][0]}]" if ":" in each[4][0] else each[4][0] for each in found})
+        port = f":{parts.port}" if parts.port else ""
+        pages = []
+        for host in hosts if parts.scheme == "http" else [parts.hostname]:
+            answer = requests.get(urlunsplit(parts._replace(netloc=host + port)), timeout=timeout)
+            answer.raise_for_status()
+            pages.append(answer.text)
+        return pages
+    except (requests.RequestException, OSError) as error:
+        raise ValueError(f"{url} does not answer ({error}): is the server up, and is this its metrics port?") from error
 
 
 def look(urls: list) -> dict:
     """The sums of all the servers, added. ValueError names the address that is wrong."""
     pages = []
     for url in urls:
-        page = fetch(url)
+        texts = fetch(url)
         try:
-            pages.append(read_page(page))
+            pages += map(read_page, texts)
         except ValueError as error:
             raise ValueError(f"{url}: {error}") from error
     return add(pages)
 
 
-def load_metadata(bundle) -> dict:
-    """A bundle's metadata. ValueError, with what to type next, when it is not there or cannot be read."""
-    path = Path(bundle) / "metadata.json"
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-        metadata["training_inputs"]["statistics"]["mean"], metadata["run"]["uuid"]
-    except OSError as error:
-        hint = "make the bundle with `make package`, or give --bundle"
-        raise ValueError(f"{path} cannot be read ({error.strerror}): {hint}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        hint = "make it again with `make package`"
-        raise ValueError(f"{path} is not a bundle's metadata with training inputs: {hint}") from error
-    return metadata
-
-
-def check(urls: list, bundle, window: float = 0.0) -> dict:
-    """Look at the servers (twice, `window` seconds apart, when it is not 0) and compare with the bundle's training."""
-    metadata = load_metadata(bundle)
+def check(urls: list, window: float = 0.0) -> dict:
+    """Look at the servers (twice, `window` seconds apart, when it is not 0) and compare with their training."""
     seen = look(urls)
     if window > 0:
         time.sleep(window)
         seen = since(look(urls), seen)
-    return compare(seen, metadata)
-
-
-def main(arguments=None) -> int:
-    """The command; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="drift", description="Have a model's inputs moved away from its training inputs?"
-    )
-    parser.add_argument(
-        "urls", nargs="+", metavar="URL", help="a server's metrics page, such as http://127.0.0.1:6000/metrics"
-    )
-    parser.add_argument("--bundle", default="build/bundle", help="the bundle that is served (default: %(default)s)")
-    parser.add_argument(
-        "--window",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="judge only what arrives in this time (default: all since the start)",
-    )
-    parser.add_argument("--json", action="store_true", help="the report as JSON")
-    given = parser.parse_args(arguments)
-    try:
-        report = check(given.urls, given.bundle, given.window)
-    except ValueError as error:
-        print(f"drift: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(report, indent=2) if given.json else as_text(report))
-    return {"quiet": 0, "moved": 1, "too few": 2}[report["verdict"]]
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return compare(seen)

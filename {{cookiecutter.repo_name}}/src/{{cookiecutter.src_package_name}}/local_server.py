@@ -36,6 +36,7 @@ def server(bundle: Path = BUNDLE, port: int = 0, log: int | None = None) -> Iter
     command, environment = _command(bundle)
     port, grpc_port, metrics_port = port or free_port(), free_port(), free_port()
     environment |= {
+        "PYTHONDONTWRITEBYTECODE": "1",  # the bundle stays as it was made
         "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
         "PREDICTIVE_UNIT_GRPC_SERVICE_PORT": str(grpc_port),
         "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(metrics_port),
@@ -61,10 +62,10 @@ def started(command: list[str], port: int, metrics_port: int, **how) -> Iterator
         _stop(process)
 
 
-def published_url() -> str | None:
-    """The URL of the server that `serve` runs, if one does."""
+def published(address: str = "url") -> str | None:
+    """An address of the server that `serve` runs, if one does: its `url`, or that of its `metrics` page."""
     try:
-        return json.loads(ADDRESS_FILE.read_text(encoding="utf-8"))["url"]
+        return json.loads(ADDRESS_FILE.read_text(encoding="utf-8"))[address]
     except (OSError, ValueError, KeyError):
         return None
 

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from seldon_core.metrics import DEFAULT_LABELS, FEEDBACK_KEY, FEEDBACK_REWARD_KEY, SeldonMetrics
 
 from .bundle_files import read_metadata, served_bundle
-from .drift import IMAGES_METRIC, INFO_METRIC, SQUARES_METRIC, STATISTICS, SUM_METRIC, statistics
+from .drift import IMAGES_METRIC, INFO_METRIC, SQUARES_METRIC, STATISTICS, SUM_METRIC, TRAINING_METRIC, statistics
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +190,15 @@ class PageMetrics(SeldonMetrics):
             yield self._family(GaugeMetricFamily, name, text, samples)
         yield self._family(counter, FEEDBACK_KEY, "Feedback received", [({}, (total["feedback"][0],))])
         yield self._family(GaugeMetricFamily, FEEDBACK_REWARD_KEY, "Sum of its rewards", [({}, (total["reward"][0],))])
-        yield self._family(GaugeMetricFamily, INFO_METRIC, "The run that answers", [({"run": run_served()}, (1,))])
+        run, training = served()
+        yield self._family(GaugeMetricFamily, INFO_METRIC, "The run that answers", [({"run": run}, (1,))])
+        samples = [
+            ({"statistic": name, "moment": moment}, (value,))
+            for name, moments in training.items()
+            for moment, value in moments.items()
+        ]
+        if samples:
+            yield self._family(GaugeMetricFamily, TRAINING_METRIC, "The statistics of the training images", samples)
 
 
 def _base(name: str) -> str:
@@ -198,9 +206,10 @@ def _base(name: str) -> str:
     return name.removesuffix("_total")
 
 
-def run_served() -> str:
-    """The run of the bundle, for the metrics page, whose process never loads the model; empty when unknown."""
+def served() -> tuple[str, dict]:
+    """The bundle's run and its training images' statistics, for the metrics page, whose process loads no model."""
     try:
-        return read_metadata(served_bundle())["run"]["uuid"]
+        metadata = read_metadata(served_bundle())
+        return metadata["run"]["uuid"], metadata["training_inputs"]["statistics"]
     except (KeyError, TypeError):
-        return ""
+        return "", {}
