@@ -1,4 +1,4 @@
-"""`make pin` writes the digest that the registry gives, asks as registries want to be asked, and writes all or nothing."""
+"""`make pin` writes the digest that the registry gives, asks as registries want to be asked, and writes all or none."""
 
 import json
 import subprocess

@@ -7,7 +7,6 @@ would be told is looked at in its place.
 import importlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -21,14 +20,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = ROOT / "aisg-context/seldon/deploy.py"
 OWN = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cluster"]
 OLD, NEW = (f"registry/model@sha256:{digit * 64}" for digit in "ab")
-
-
-@pytest.fixture(autouse=True)
-def kubectl():
-    if not shutil.which("kubectl"):
-        if os.environ.get("CI"):
-            pytest.fail("kubectl is not installed")
-        pytest.skip("kubectl is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ Each finding names a file and a field. A check whose tool is missing says NOT CH
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import click
 import yaml
-from findings import Finding, NotChecked, as_pod, check_images, check_manifest, needs
+from findings import Finding, NotChecked, as_pod, check_images, check_manifest, needs, tool
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "aisg-context" / name) for name in ("argo", "seldon", "k8s")]
@@ -139,11 +138,10 @@ def check_kubernetes(root: Path) -> Iterator[Finding]:
 
 def check_dockerfiles(root: Path) -> Iterator[Finding]:
     """The Dockerfiles, by hadolint."""
-    hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if not hadolint:
-        raise NotChecked("hadolint is not installed; it comes with: make setup")
     files = sorted((root / "docker").glob("*.Dockerfile"))
-    answer = subprocess.run([hadolint, "--format=json", *map(str, files)], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        [tool("hadolint"), "--format=json", *map(str, files)], capture_output=True, text=True, check=False
+    )
     if answer.returncode > 1 or not answer.stdout:
         raise NotChecked(f"hadolint: {answer.stderr.strip()}")
     for problem in json.loads(answer.stdout):
@@ -153,12 +151,10 @@ def check_dockerfiles(root: Path) -> Iterator[Finding]:
 
 def check_shell(root: Path) -> Iterator[Finding]:
     """The shell scripts of the s2i builder, by shellcheck."""
-    places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    shellcheck = shutil.which("shellcheck", path=places)
-    if not shellcheck:
-        raise NotChecked("shellcheck is not installed; it comes with: make setup")
     scripts = [path for path in sorted((root / "docker/s2i-builder").iterdir()) if not path.suffix and path.is_file()]
-    answer = subprocess.run([shellcheck, "--format=json", *scripts], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        [tool("shellcheck"), "--format=json", *scripts], capture_output=True, text=True, check=False
+    )
     for problem in json.loads(answer.stdout):
         path = Path(problem["file"]).relative_to(root)
         yield Finding(path, f"line {problem['line']}", f"SC{problem['code']} {problem['message']}")

@@ -1,5 +1,8 @@
 """What the checks share: a finding, and how a Kubernetes object and an image's name are judged."""
 
+import os
+import shutil
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -18,6 +21,15 @@ class Finding(NamedTuple):
 
 class NotChecked(Exception):
     """A check could not run; the text says why and how to make it run."""
+
+
+def tool(name: str) -> str:
+    """A program of the environment that this runs in, or of the machine."""
+    places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    found = shutil.which(name, path=places)
+    if not found:
+        raise NotChecked(f"{name} is not installed; it comes with: make setup")
+    return found
 
 
 def needs(module: str, package: str = "") -> None:

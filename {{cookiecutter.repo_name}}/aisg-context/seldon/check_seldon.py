@@ -5,14 +5,13 @@ operator's webhook (rules.py), and the pods by Kubernetes' own schemas.
 """
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import rules
 import yaml
-from findings import Finding, NotChecked, as_pod, check_manifest, needs
+from findings import Finding, as_pod, check_manifest, needs, tool
 
 SELDON = Path("aisg-context/seldon")
 KUSTOMIZATION = "kustomization.yml"
@@ -22,14 +21,13 @@ SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 def check_seldon(root: Path) -> Iterator[Finding]:
     """The base, and each overlay; what is wrong in the base is told once."""
     needs("seldon_deploy_sdk")
-    if not shutil.which("kubectl"):
-        raise NotChecked("kubectl is not installed; see https://kubernetes.io/docs/tasks/tools/")
+    kubectl = tool("kubectl")
     overlays = sorted(path.parent.relative_to(root) for path in (root / SELDON).glob(f"*/*/{KUSTOMIZATION}"))
     folders = [SELDON / "base", *overlays]
     told = set()
     for folder in folders:
         blamed = folder / KUSTOMIZATION if folder.name != "base" else folder / "deployment.yml"
-        built = subprocess.run(["kubectl", "kustomize", root / folder], capture_output=True, text=True, check=False)
+        built = subprocess.run([kubectl, "kustomize", root / folder], capture_output=True, text=True, check=False)
         if built.returncode:
             yield Finding(folder / KUSTOMIZATION, "", " ".join(built.stderr.replace(str(root), ".").split()))
             continue

@@ -8,6 +8,7 @@ The workflow's last step is this program too, with --in-cluster: there the pod's
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,13 +29,16 @@ KIND = "seldondeployments.machinelearning.seldon.io"
 DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 SETTLED = 30  # seconds after which a deployment that stayed available is taken to have had nothing to change
 PAUSE = 3  # seconds between looks
+# The machine's own, which knows how to log in; the environment's where there is none
+PLACES = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
+KUBECTL = shutil.which("kubectl", path=PLACES) or "kubectl"
 
 
 class Cluster:
     """kubectl on one cluster."""
 
     def __init__(self, context: str | None) -> None:
-        self.words = ["kubectl", f"--namespace={NAMESPACE}"] + ([f"--context={context}"] if context else [])
+        self.words = [KUBECTL, f"--namespace={NAMESPACE}"] + ([f"--context={context}"] if context else [])
 
     def call(self, *words: str, text: str | None = None) -> subprocess.CompletedProcess:
         return subprocess.run([*self.words, *words], input=text, capture_output=True, text=True, check=False)
@@ -73,7 +77,7 @@ def check_context(wanted: str | None) -> str:
         f"Get the right one: gcloud container clusters get-credentials {own['name']} --zone={own['zone']} "
         f"--project={own['project']}, or choose another: --context NAME"
     )
-    answer = subprocess.run(["kubectl", "config", "view", "--output=json"], capture_output=True, text=True, check=False)
+    answer = subprocess.run([KUBECTL, "config", "view", "--output=json"], capture_output=True, text=True, check=False)
     config = json.loads(answer.stdout or "{}")
     name = wanted or config.get("current-context")
     if not name:
@@ -133,7 +137,7 @@ def build(overlay: str, images: dict[str, dict], traffic: int) -> dict:
     content = kustomization(overlay, images, traffic)
     content["resources"] = [os.path.relpath(path, folder) for path in content["resources"]]  # kustomize takes no other
     (folder / "kustomization.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    built = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
+    built = subprocess.run([KUBECTL, "kustomize", str(folder)], capture_output=True, text=True, check=False)
     if built.returncode:
         raise click.ClickException(f"kustomize: {built.stderr.strip()}")
     manifest = yaml.safe_load(built.stdout)
