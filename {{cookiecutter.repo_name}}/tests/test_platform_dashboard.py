@@ -77,7 +77,9 @@ def test_the_dashboard_shows_a_run_and_its_curve_and_later_the_next(browser, sta
         assert shows(browser, page, "accuracy")
         # The accuracy rises from the first epoch to the last: the curve goes over most of the chart, both ways. It is
         # drawn by an animation, so it is looked at until it does.
-        WebDriverWait(browser, PATIENCE).until(lambda _: drawn_curve(browser, "accuracy", width=0.5, height=0.3))
+        # Not looked at often: reading the canvas takes the browser's time from drawing it.
+        patient = WebDriverWait(browser, PATIENCE, poll_frequency=3)
+        patient.until(lambda _: drawn_curve(browser, "accuracy", width=0.5, height=0.3))
         browser.save_screenshot(str(workplace / "dashboard.png"))
     stage("train", "--name", "second-of-two", "--epochs", "1")
     with dashboard(workplace / "outputs") as (address, lines):
@@ -102,7 +104,7 @@ const canvas = panel.querySelector('canvas'), {width, height} = canvas;
 const data = canvas.getContext('2d').getImageData(0, 0, width, height).data;
 let [left, right, top, bottom] = [width, -1, height, -1];
 for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
-  const [r, g, b, alpha] = data.slice(4 * (y * width + x), 4 * (y * width + x) + 4);
+  const at = 4 * (y * width + x), r = data[at], g = data[at + 1], b = data[at + 2], alpha = data[at + 3];
   if (alpha < 128 || Math.max(r, g, b) - Math.min(r, g, b) < 60) continue;
   left = Math.min(left, x); right = Math.max(right, x); top = Math.min(top, y); bottom = Math.max(bottom, y);
 }
