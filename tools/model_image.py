@@ -141,9 +141,10 @@ def main(repository: Path) -> None:
             pushed = blobs(host, f"{repository.name}/model", record["digest"])
             new = {digest: count for digest, count in pushed.items() if digest not in known}
             known |= pushed
+            megabytes = size(record["image"]) / 1e6
             say(
-                f"model {number}: {size(record['image']) / 1e6:.0f} MB, {len(pushed)} blobs, {sum(pushed.values())} bytes; "
-                f"new in the registry: {len(new)}, {sum(new.values())} bytes", began,
+                f"model {number}: {megabytes:.0f} MB, {len(pushed)} blobs of {sum(pushed.values())} bytes, "
+                f"{len(new)} of {sum(new.values())} new in the registry", began,
             )  # fmt: skip
             assert size(record["image"]) - size(BASE) <= MOST, "the image is too large"
         assert len(new) == 2 and sum(new.values()) < 1e6, "a second model adds more than itself"
