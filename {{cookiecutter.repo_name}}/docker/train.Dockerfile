@@ -21,6 +21,7 @@ RUN mkdir src && touch README.md \
     esac \
     && rm -rf build src/*.egg-info
 
+COPY --chown=2222:2222 serving-requirements.txt serving.env ./
 COPY --chown=2222:2222 src src
 USER 2222:2222
 

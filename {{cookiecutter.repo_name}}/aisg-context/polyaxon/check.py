@@ -5,19 +5,21 @@ Each finding names a file and a field. A check whose tool is missing says NOT CH
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 import yaml
+from findings import Finding, NotChecked, as_pod, check_images, check_manifest, needs, tool
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path += [str(ROOT / "aisg-context" / name) for name in ("argo", "seldon", "k8s")]
+from check_argo import check_argo  # noqa: E402  they lie beside what they check
+from check_links import check_links  # noqa: E402
+from check_seldon import check_seldon  # noqa: E402
+
 POLYAXON = Path("aisg-context/polyaxon")
 POLYAXONFILES = POLYAXON / "polyaxonfiles"
 PRESETS = POLYAXON / "presets"
@@ -25,22 +27,9 @@ KUBERNETES = Path("aisg-context/k8s")
 CORE_KINDS = ("v1", "apps/v1", "batch/v1", "rbac.authorization.k8s.io/v1", "networking.k8s.io/v1")
 
 
-class Finding(NamedTuple):
-    file: Path
-    field: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.field + ': ' if self.field else ''}{self.message}"
-
-
-class NotChecked(Exception):
-    """A check could not run; the text says why and how to make it run."""
-
-
 def check_yaml(root: Path) -> Iterator[Finding]:
     """Syntax and keys that stand twice: YAML keeps the last one without a word."""
-    _needs("yamllint")
+    needs("yamllint")
     from yamllint import linter
     from yamllint.config import YamlLintConfig
 
@@ -107,7 +96,7 @@ def _check_polyaxonfile(root: Path, path: Path, preset: Path | None = None) -> I
             return
     for name, resource in resources:
         for pod in compilation.pod_specs(resource):
-            for finding in (*_check_manifest(blamed, _as_pod(pod)), *_check_images(root, blamed, pod)):
+            for finding in (*check_manifest(blamed, as_pod(pod)), *check_images(root, blamed, pod)):
                 yield finding._replace(field=f"{name}: {finding.field}" if name else finding.field)
 
 
@@ -138,53 +127,21 @@ def _check_names(path: Path, operation) -> Iterator[Finding]:
             yield Finding(path, f"matrix.{field}", f"there is no output {name}; outputs: {', '.join(sorted(outputs))}")
 
 
-def _check_images(root: Path, path: Path, pod: dict) -> Iterator[Finding]:
-    """An image of this repository is one that a Dockerfile makes, with the version that pyproject.toml says."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    prefix, version = project["tool"]["images"]["prefix"], project["project"]["version"]
-    for number, container in enumerate(pod["containers"]):
-        name, _, tag = container.get("image", "").removeprefix(f"{prefix}/").partition(":")
-        if not container.get("image", "").startswith(f"{prefix}/"):
-            continue
-        if not (root / "docker" / f"{name}.Dockerfile").is_file():
-            yield Finding(path, f"spec.containers.{number}.image", f"no docker/{name}.Dockerfile to make {name} of")
-        elif tag != version:
-            yield Finding(path, f"spec.containers.{number}.image", f"{name}:{tag}, but pyproject.toml says {version}")
-
-
-def _check_manifest(path: Path, manifest: dict) -> Iterator[Finding]:
-    from kubernetes.utils import parse_quantity
-    from kubernetes_validate import utils as kubernetes_validate
-
-    try:
-        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
-    except kubernetes_validate.ValidationError as error:
-        yield Finding(path, ".".join(map(str, error.path)), error.message)
-    except kubernetes_validate.SchemaNotFoundError as error:
-        yield Finding(path, "kind", error.message)
-    for field, quantity in _quantities(manifest):
-        try:
-            parse_quantity(quantity)
-        except ValueError:
-            yield Finding(path, field, f"{quantity} is not a quantity; write such as 500m, 2, 512Mi or 8Gi")
-
-
 def check_kubernetes(root: Path) -> Iterator[Finding]:
     """The plain Kubernetes manifests, by Kubernetes' own schemas with unknown fields forbidden."""
-    _needs("kubernetes_validate")
+    needs("kubernetes_validate")
     for path in sorted((root / KUBERNETES).rglob("*.yml")):
         for manifest in yaml.safe_load_all(path.read_text(encoding="utf-8")):
             if manifest and manifest.get("apiVersion") in CORE_KINDS:
-                yield from _check_manifest(path.relative_to(root), manifest)
+                yield from check_manifest(path.relative_to(root), manifest)
 
 
 def check_dockerfiles(root: Path) -> Iterator[Finding]:
     """The Dockerfiles, by hadolint."""
-    hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if not hadolint:
-        raise NotChecked("hadolint is not installed; it comes with: make setup")
     files = sorted((root / "docker").glob("*.Dockerfile"))
-    answer = subprocess.run([hadolint, "--format=json", *map(str, files)], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        [tool("hadolint"), "--format=json", *map(str, files)], capture_output=True, text=True, check=False
+    )
     if answer.returncode > 1 or not answer.stdout:
         raise NotChecked(f"hadolint: {answer.stderr.strip()}")
     for problem in json.loads(answer.stdout):
@@ -192,9 +149,20 @@ def check_dockerfiles(root: Path) -> Iterator[Finding]:
         yield Finding(path, f"line {problem['line']}", f"{problem['code']} {problem['message']}")
 
 
+def check_shell(root: Path) -> Iterator[Finding]:
+    """The shell scripts of the s2i builder, by shellcheck."""
+    scripts = [path for path in sorted((root / "docker/s2i-builder").iterdir()) if not path.suffix and path.is_file()]
+    answer = subprocess.run(
+        [tool("shellcheck"), "--format=json", *scripts], capture_output=True, text=True, check=False
+    )
+    for problem in json.loads(answer.stdout):
+        path = Path(problem["file"]).relative_to(root)
+        yield Finding(path, f"line {problem['line']}", f"SC{problem['code']} {problem['message']}")
+
+
 def check_conda(root: Path) -> Iterator[Finding]:
     """Each entry of the conda environment, by the parser of conda's own package specifications."""
-    _needs("rattler", "py-rattler")
+    needs("rattler", "py-rattler")
     from rattler import MatchSpec
 
     for path in sorted(root.glob("*-conda-env.yml")):
@@ -211,14 +179,13 @@ CHECKS: dict[str, Callable[[Path], Iterator[Finding]]] = {
     "platform": check_platform,
     "polyaxonfiles": check_polyaxonfiles,
     "kubernetes": check_kubernetes,
+    "links": check_links,
+    "argo": check_argo,
+    "seldon": check_seldon,
     "dockerfiles": check_dockerfiles,
+    "shell": check_shell,
     "conda": check_conda,
 }
-
-
-def _needs(module: str, package: str = "") -> None:
-    if not find_spec(module):
-        raise NotChecked(f"{package or module.replace('_', '-')} is not installed; it comes with: make setup")
 
 
 def _explained(path: Path, error: BaseException) -> Finding:
@@ -247,22 +214,6 @@ def _field_of(path: Path, text: str) -> str:
     return next(search(yaml.safe_load(path.read_text(encoding="utf-8")), ()), "")
 
 
-def _quantities(value, field: str = "") -> Iterator[tuple[str, str]]:
-    """Every quantity under `resources` of a manifest, with its field."""
-    if isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _quantities(inner, f"{field}.{number}".lstrip("."))
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            here = f"{field}.{key}".lstrip(".")
-            if key == "resources" and isinstance(inner, dict):
-                for group in ("requests", "limits"):
-                    for name, quantity in (inner.get(group) or {}).items():
-                        yield f"{here}.{group}.{name}", str(quantity)
-            else:
-                yield from _quantities(inner, here)
-
-
 def _claims(root: Path) -> set[str]:
     """The names of the volume claims among the manifests."""
     documents = [
@@ -271,10 +222,6 @@ def _claims(root: Path) -> set[str]:
         for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
     ]
     return {item["metadata"]["name"] for item in documents if item and item["kind"] == "PersistentVolumeClaim"}
-
-
-def _as_pod(spec: dict) -> dict:
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "compiled"}, "spec": spec}
 
 
 @click.command()

@@ -24,7 +24,7 @@ from .training import Hyperparameters
 SCHEMA = 1  # of metadata.json
 # Of the repository, and the names they have in a bundle
 COPIED = {Path("serving-requirements.txt"): REQUIREMENTS, Path("serving.env"): S2I_ENVIRONMENT}
-# The modules that go along: serving.py and what it imports
+# The modules that go along: serving.py and what it imports, and the router that runs from the same image
 SERVED_MODULES = (
     "__init__.py",
     "serving.py",
@@ -34,6 +34,7 @@ SERVED_MODULES = (
     "serving_server.py",
     "bundle_files.py",
     "drift.py",
+    "bandit.py",
 )
 TOLERANCE = 1e-5  # the largest difference in a probability between PyTorch and ONNX Runtime
 METRICS = ("accuracy", "test_accuracy", "loss")

@@ -98,12 +98,13 @@ def train(data_file: Path, recipe: str, bucket: str | None, name: str, resume: s
 @main.command()
 @click.option("--metric", default="accuracy")
 @click.option("--mode", type=click.Choice(["max", "min"]), default="max")
+@click.option("--run", "uuid", help="This run (its uuid or the beginning of it) and no other.")
 @click.option("--id", "only_id", is_flag=True, help="Print the best run's id alone, for scripts.")
-def best(metric: str, mode: str, only_id: bool) -> None:
+def best(metric: str, mode: str, uuid: str | None, only_id: bool) -> None:
     """The best run by a metric, and the others."""
     from . import runs
 
-    ranking = runs.ranking(metric, mode)
+    ranking = [runs.find(uuid)] if uuid else runs.ranking(metric, mode)
     click.echo(ranking[0].uuid if only_id else runs.table(ranking, metric))
 
 

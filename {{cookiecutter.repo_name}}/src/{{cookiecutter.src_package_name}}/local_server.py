@@ -34,15 +34,25 @@ def server(bundle: Path = BUNDLE, port: int = 0, log: int | None = None) -> Iter
         UserError: no bundle, no serving environment, or the server did not come up.
     """
     command, environment = _command(bundle)
-    port = port or _free_port()
+    port, grpc_port, metrics_port = port or free_port(), free_port(), free_port()
     environment |= {
         "PYTHONDONTWRITEBYTECODE": "1",  # the bundle stays as it was made
         "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
-        "PREDICTIVE_UNIT_GRPC_SERVICE_PORT": str(_free_port()),
-        "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(metrics_port := _free_port()),
+        "PREDICTIVE_UNIT_GRPC_SERVICE_PORT": str(grpc_port),
+        "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(metrics_port),
     }
+    with started(command, port, metrics_port, cwd=bundle, env=environment, stdout=log, stderr=log) as running:
+        yield running
+
+
+@contextmanager
+def started(command: list[str], port: int, metrics_port: int, **how) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Run a command that serves on these ports while the block runs: gives the URL and the process, once it is ready.
+
+    `how` goes to Popen. The server's whole session ends with the block.
+    """
     # A session of its own: the server starts workers, and all of them must end with it.
-    process = subprocess.Popen(command, cwd=bundle, env=environment, stdout=log, stderr=log, start_new_session=True)
+    process = subprocess.Popen(command, start_new_session=True, **how)
     url = f"http://{HOST}:{port}"
     try:
         _wait_until_ready(url, process)
@@ -79,7 +89,7 @@ def _command(bundle: Path) -> tuple[list[str], dict[str, str]]:
     return [str(microservice), settings["MODEL_NAME"], "--service-type", settings["SERVICE_TYPE"]], environment
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return probe.getsockname()[1]

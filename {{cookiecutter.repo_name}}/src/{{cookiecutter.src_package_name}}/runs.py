@@ -1,7 +1,8 @@
 """Where runs are recorded, and which was best.
 
 A run is recorded by Polyaxon tracking: on this machine offline, in `outputs/runs/<uuid>/`; inside a Polyaxon job
-online, by itself.
+online, by itself. The same two places are read: where RUNS_PROJECT (OWNER/PROJECT) is set, as in the packaging
+workflow, the Polyaxon server at POLYAXON_HOST is asked, and RUNS_FOLDER is its artifacts store, a folder for each run.
 """
 
 import csv
@@ -15,6 +16,8 @@ from uuid import uuid4
 from .errors import UserError
 
 ROOT_VARIABLE = "POLYAXON_OFFLINE_ROOT"
+PROJECT_VARIABLE, FOLDER_VARIABLE = "RUNS_PROJECT", "RUNS_FOLDER"
+PAGE = 100  # runs that the server is asked for at a time
 OWNER = "default"  # the owner of every project in Polyaxon's community edition
 PROJECT = __package__.replace("_", "-")
 RECORD = "run.plx.json"
@@ -82,22 +85,62 @@ def save(run) -> None:
 
 
 def recorded() -> list[Run]:
-    """Every run recorded on this machine, oldest first."""
-    runs = []
-    for record in root().glob(f"runs/*/{RECORD}"):
-        content = json.loads(record.read_text(encoding="utf-8"))
-        runs.append(
-            Run(
-                uuid=content["uuid"],
-                name=content.get("name") or "",
-                status=content.get("status") or "unknown",
-                created_at=content.get("created_at") or "",
-                inputs=content.get("inputs") or {},
-                outputs=content.get("outputs") or {},
-                folder=record.parent,
-            )
-        )
+    """Every run recorded, oldest first."""
+    runs = _on_server(os.environ[PROJECT_VARIABLE]) if os.environ.get(PROJECT_VARIABLE) else _on_this_machine()
     return sorted(runs, key=lambda run: run.created_at)
+
+
+def _on_this_machine() -> list[Run]:
+    records = root().glob(f"runs/*/{RECORD}")
+    return [_run(json.loads(record.read_text(encoding="utf-8")), record.parent) for record in records]
+
+
+def _on_server(project: str) -> list[Run]:
+    """The runs of a project (PROJECT, or OWNER/PROJECT), as the Polyaxon API gives them.
+
+    Raises:
+        UserError: nothing says where the server or its artifacts are, or it does not answer with runs.
+    """
+    missing = [name for name in ("POLYAXON_HOST", FOLDER_VARIABLE) if not os.environ.get(name)]
+    if missing:
+        raise UserError(
+            f"{PROJECT_VARIABLE} is set: Polyaxon is asked for the runs, so set {' and '.join(missing)} too."
+        )
+    from polyaxon.client import RunClient
+    from polyaxon.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+
+    owner, _, name = project.rpartition("/")
+    client = RunClient(owner=owner or OWNER, project=name, manual_exceptions_handling=True)
+    found, host = [], os.environ["POLYAXON_HOST"]
+    try:
+        while page := client.list(sort="created_at", limit=PAGE, offset=len(found)).results:
+            found += page
+    except ApiException as error:
+        reason = f"there is no project {project}" if error.status == 404 else f"{error.status} {error.reason}"
+        raise UserError(f"Polyaxon at {host} gave no runs: {reason}.") from None
+    except HTTPError as error:
+        raise UserError(f"No Polyaxon answers at {host} ({str(error).splitlines()[0][:200]}).") from None
+    folder = Path(os.environ[FOLDER_VARIABLE])
+    return [_run(json.loads(run.to_json()), folder / run.uuid) for run in found]
+
+
+def _run(content: dict, folder: Path) -> Run:
+    return Run(
+        uuid=content["uuid"],
+        name=content.get("name") or "",
+        status=content.get("status") or "unknown",
+        created_at=content.get("created_at") or "",
+        inputs=content.get("inputs") or {},
+        outputs=content.get("outputs") or {},
+        folder=folder,
+    )
+
+
+def place() -> str:
+    """Where runs are looked for, in words."""
+    project = os.environ.get(PROJECT_VARIABLE)
+    return f"in the Polyaxon project {project}" if project else f"under {root() / 'runs'}"
 
 
 def find(uuid: str) -> Run:
@@ -106,14 +149,14 @@ def find(uuid: str) -> Run:
     if len(matches) == 1:
         return matches[0]
     reason = f"{len(matches)} runs begin with it" if matches else "there is none"
-    raise UserError(f"No single run {uuid!r} under {root() / 'runs'}: {reason}. See them with: make best")
+    raise UserError(f"No single run {uuid!r} {place()}: {reason}. See them with: make best")
 
 
 def ranking(metric: str = "accuracy", mode: str = "max") -> list[Run]:
     """The runs that succeeded and have a model and the metric, best first; the earlier of two equals comes first."""
     succeeded = [run for run in recorded() if run.status == "succeeded" and run.model.is_file()]
     if not succeeded:
-        raise UserError(f"There is no run that succeeded under {root() / 'runs'}. Make one with: make train")
+        raise UserError(f"There is no run that succeeded {place()}. Make one with: make train")
     candidates = [run for run in succeeded if _is_number(run.outputs.get(metric))]
     if not candidates:
         known = sorted({name for run in succeeded for name, value in run.outputs.items() if _is_number(value)})

@@ -1,0 +1,175 @@
+"""The way of a model's image, for real: built, smoke-tested, pushed to a registry, pulled, run and asked.
+
+    python tools/model_image.py REPOSITORY      a rendered repository with two trained runs; VENV as its Makefile has it
+
+Needs Debian's buildah, crun, mmdebstrap and docker-registry, and root. The Dockerfile of the image is the reproduction
+of what s2i writes (docker/s2i_dockerfile.py in the repository), because s2i itself is in no package registry.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BASE = "docker.io/library/python:3.11-slim-bookworm"
+MOST = 250e6  # bytes of a model's image over the Python image it starts from
+MANIFEST = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+
+
+def run(*command: str, cwd: Path | None = None, fails: bool = False) -> str:
+    """Run a command to its expected end and give what it printed."""
+    done = subprocess.run(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if (done.returncode != 0) != fails:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-4000:]}")
+    return done.stdout
+
+
+def say(text: str, began: float | None = None) -> None:
+    print(text + (f" ({time.monotonic() - began:.1f} s)" if began else ""), flush=True)
+
+
+@contextlib.contextmanager
+def registry(folder: Path):
+    """Debian's docker-registry on loopback; gives its host:port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = folder / "registry.yml"
+    settings.write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\n"
+        f"http: {{addr: 127.0.0.1:{port}}}\n"
+    )
+    with (folder / "registry.log").open("w") as log:
+        process = subprocess.Popen(["docker-registry", "serve", str(settings)], stdout=log, stderr=log)
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/"):
+                break
+            time.sleep(0.1)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def blobs(host: str, image: str, digest: str) -> dict[str, int]:
+    """The layers and the configuration of an image in the registry: digest and compressed bytes."""
+    address = f"http://{host}/v2/{image}/manifests/{digest}"
+    with urllib.request.urlopen(urllib.request.Request(address, headers={"Accept": MANIFEST})) as response:
+        manifest = json.load(response)
+    return {item["digest"]: item["size"] for item in [*manifest["layers"], manifest["config"]]}
+
+
+def size(image: str) -> int:
+    """Bytes of an image on this machine."""
+    (answer,) = {item["id"]: item for item in json.loads(run("buildah", "images", "--json", image))}.values()
+    number, unit = answer["size"].split()
+    return int(float(number) * {"KB": 1e3, "MB": 1e6, "GB": 1e9}[unit])
+
+
+def model_image(repository: Path, host: str, *words: str, fails: bool = False) -> str:
+    """`make model-image`, pushed to the registry."""
+    push = f"--push --push-flag=--tls-verify=false --prefix={host}/{repository.name}"
+    return run("make", "model-image", f"ARGS=--builder=buildah {push} {' '.join(words)}", cwd=repository, fails=fails)
+
+
+def ask(repository: Path, image: str) -> str:
+    """Serve the image with `make serve-model-image` and ask it over HTTP, as a user and as the smoke test."""
+    address = repository / "build/serving.json"
+    server = subprocess.Popen(
+        ["make", "serve-model-image", f"ARGS=--builder=buildah --image={image}"],
+        cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        for _ in range(300):
+            if address.is_file():
+                break
+            time.sleep(0.1)
+        url = json.loads(address.read_text())["url"]
+        say(run("make", "predict", cwd=repository).splitlines()[-1])
+        smoke_test = "docker/s2i-builder/smoke_test.py"
+        return run(sys.executable, smoke_test, "--url", url, "--bundle", "build/bundle", cwd=repository)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def spoilt(bundle: Path, folder: Path) -> dict[str, Path]:
+    """Copies of the bundle that must be refused."""
+    corrupted, differing = folder / "corrupted", folder / "differing"
+    for copy in (corrupted, differing):
+        shutil.copytree(bundle, copy)
+    model = corrupted / "model.onnx"
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content)
+    answers = differing / "recorded-answers.json"
+    recorded = json.loads(answers.read_text())
+    recorded[3]["probabilities"].reverse()
+    answers.write_text(json.dumps(recorded))
+    return {"one bit of the model flipped": corrupted, "one recorded answer turned round": differing}
+
+
+def main(repository: Path) -> None:
+    python = Path(os.environ.get("VENV", repository / ".venv")) / "bin/python"
+    bundle = repository / "build/bundle"
+    with tempfile.TemporaryDirectory() as name, registry(Path(name)) as host:
+        folder = Path(name)
+        began = time.monotonic()
+        run(str(HERE / "build_images.sh"), "build", str(repository), str(python), "s2i-builder")
+        builder = next(
+            line.split()[0] for line in run("buildah", "images", "--format", "{{.Name}}:{{.Tag}}").splitlines()
+            if f"/{repository.name}/s2i-builder:" in line
+        )  # fmt: skip
+        say(f"builder: {size(builder) / 1e6:.0f} MB, base {size(BASE) / 1e6:.0f} MB", began)
+        runs = sorted(path.name for path in (repository / "outputs/runs").iterdir())[:2]
+        known: dict[str, int] = {}
+        for number, run_id in enumerate(runs, 1):
+            run("make", "package", f"RUN={run_id}", cwd=repository)
+            began = time.monotonic()
+            model_image(repository, host)
+            record = json.loads((repository / "build/model-image.json").read_text())
+            pushed = blobs(host, f"{repository.name}/model", record["digest"])
+            new = {digest: count for digest, count in pushed.items() if digest not in known}
+            known |= pushed
+            megabytes = size(record["image"]) / 1e6
+            say(
+                f"model {number}: {megabytes:.0f} MB, {len(pushed)} blobs of {sum(pushed.values())} bytes, "
+                f"{len(new)} of {sum(new.values())} new in the registry", began,
+            )  # fmt: skip
+            assert size(record["image"]) - size(BASE) <= MOST, "the image is too large"
+        assert len(new) == 2 and sum(new.values()) < 1e6, "a second model adds more than itself"
+        image = f"{record['image'].rpartition(':')[0]}@{record['digest']}"
+        run("buildah", "rmi", record["image"])
+        began = time.monotonic()
+        run("buildah", "pull", "--tls-verify=false", image)
+        say(f"pulled {image}", began)
+        say(ask(repository, image).strip())
+        container = run("buildah", "from", "--pull-never", image).strip()
+        found = run("buildah", "run", "--isolation=chroot", container, "--", "pip", "list")
+        run("buildah", "rm", container)
+        assert "torch" not in found and "onnxruntime" in found, found
+        for what, copy in spoilt(bundle, folder).items():
+            shutil.copytree(copy, repository / "build/spoilt")
+            try:
+                printed = model_image(repository, host, "--bundle=build/spoilt", fails=True)
+            finally:
+                shutil.rmtree(repository / "build/spoilt")
+            reasons = [
+                line for line in printed.splitlines() if "REFUSED" in line or "rror:" in line or "bundle" in line
+            ]
+            say(f"{what}:\n  " + "\n  ".join(line for line in reasons if not line.startswith(("STEP", "buildah"))))
+        run("buildah", "rmi", "--force", image)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())

@@ -1,0 +1,201 @@
+"""The check of Argo's files: by Argo's own models with unknown fields forbidden, and by what they refer to.
+
+A model says what fields there are, not whether a step, a parameter, a volume or an account that is named exists: Argo
+tells that when the workflow is submitted, or when it has run for an hour.
+"""
+
+import inspect
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import yaml
+from findings import Finding, as_pod, check_images, check_manifest, needs
+
+ARGO = Path("aisg-context/argo")
+KUBERNETES = Path("aisg-context/k8s")
+TAG = re.compile(r"\{\{(.*?)\}\}")
+OF_THE_WORKFLOW = {f"workflow.{name}" for name in ("name", "namespace", "uid", "status", "failures")}
+# What of an Argo template and of a workflow's spec is the pod's, under the same name
+OF_A_POD = ("securityContext", "imagePullSecrets", "volumes", "serviceAccountName", "automountServiceAccountToken")
+
+
+def check_argo(root: Path) -> Iterator[Finding]:
+    """The workflow template and the workflow that submits it."""
+    needs("hera")
+    documents = [
+        (path.relative_to(root), document)
+        for path in sorted((root / ARGO).glob("*.yml"))
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    ]
+    objects = _objects(root)
+    templates = {item["metadata"].get("name"): item for _, item in documents if item["kind"] == "WorkflowTemplate"}
+    for path, document in documents:
+        unread = list(_fields(path, document))
+        yield from unread
+        if unread:
+            continue  # what it refers to cannot be told from a file that is not one of Argo's
+        if "workflowTemplateRef" in document["spec"]:
+            yield from _submission(path, document["spec"], templates)
+        else:
+            submitted = [
+                item["spec"] for _, item in documents
+                if (item["spec"].get("workflowTemplateRef") or {}).get("name") == document["metadata"].get("name")
+            ]  # fmt: skip
+            for field, message in references(document, submitted, objects):
+                yield Finding(path, field, message)
+            yield from _pods(root, path, document["spec"])
+
+
+@cache
+def _models() -> dict[str, type]:
+    """Argo's models by kind; as the package ships them they pass over unknown fields, here they do not."""
+    import pydantic
+    from hera.workflows import models
+
+    classes = [item for _, item in inspect.getmembers(models, inspect.isclass) if issubclass(item, pydantic.BaseModel)]
+    for item in classes:
+        item.model_config = {**item.model_config, "extra": "forbid"}
+    for item in classes:
+        item.model_rebuild(force=True)
+    for item in classes:  # once more: a model takes in those that it is made of as they are then
+        item.model_rebuild(force=True)
+    return {"Workflow": models.Workflow, "WorkflowTemplate": models.WorkflowTemplate}
+
+
+def _fields(path: Path, document: dict) -> Iterator[Finding]:
+    import pydantic
+
+    model = _models().get(document.get("kind"))
+    if model is None or document.get("apiVersion") != "argoproj.io/v1alpha1":
+        yield Finding(path, "kind", f"{document.get('apiVersion')} {document.get('kind')} is not one of Argo's")
+        return
+    try:
+        model.model_validate(document)
+    except pydantic.ValidationError as error:
+        for problem in error.errors():
+            yield Finding(path, ".".join(map(str, problem["loc"])), problem["msg"])
+
+
+def _submission(path: Path, spec: dict, templates: dict[str, dict]) -> Iterator[Finding]:
+    name = spec["workflowTemplateRef"].get("name")
+    if name not in templates:
+        known = ", ".join(map(str, templates))
+        yield Finding(path, "spec.workflowTemplateRef.name", f"no template is called {name}; there is {known}")
+        return
+    declared = _named((templates[name]["spec"].get("arguments") or {}).get("parameters"))
+    for given in _named((spec.get("arguments") or {}).get("parameters")):
+        if given not in declared:
+            yield Finding(path, f"spec.arguments.parameters.{given}", f"{name} has no such parameter")
+
+
+def references(document: dict, submitted: list[dict], objects: dict[str, set[str]]) -> Iterator[tuple[str, str]]:
+    """What a workflow template names and there is not: (field, message).
+
+    Args:
+        submitted: the specs of the workflows that submit it, with the parameters they give.
+        objects: names of objects in the cluster's manifests, by kind.
+    """
+    spec = document["spec"]
+    templates = _named(spec.get("templates"))
+    names = [item.get("name") for item in spec.get("templates") or []]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            yield f"spec.templates.{number}.name", f"{name} is the name of another template too"
+    for field in ("entrypoint", "onExit"):
+        if (field == "entrypoint" or field in spec) and spec.get(field) not in templates:
+            yield f"spec.{field}", f"no template is called {spec.get(field)}; there are {', '.join(templates)}"
+    account = spec.get("serviceAccountName")
+    if account not in objects["ServiceAccount"]:
+        yield "spec.serviceAccountName", f"no file under {KUBERNETES} makes the account {account}"
+    for number, volume in enumerate(spec.get("volumes") or []):
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if claim and claim not in objects["PersistentVolumeClaim"]:
+            yield f"spec.volumes.{number}.persistentVolumeClaim", f"no file under {KUBERNETES} claims {claim}"
+    parameters = _named((spec.get("arguments") or {}).get("parameters"))
+    for name, item in parameters.items():
+        if "value" not in item and any(name not in _named(one["arguments"]["parameters"]) for one in submitted):
+            yield f"spec.arguments.parameters.{name}", "it has no value, and a workflow that submits this gives none"
+        if "enum" in item and "value" in item and item["value"] not in item["enum"]:
+            yield f"spec.arguments.parameters.{name}", f"{item['value']} is none of {', '.join(map(str, item['enum']))}"
+    volumes = {volume.get("name") for volume in spec.get("volumes") or []}
+    used = {spec.get("entrypoint"), spec.get("onExit")}
+    for number, template in enumerate(spec.get("templates") or []):
+        place = f"spec.templates.{number}"
+        known = OF_THE_WORKFLOW | {f"workflow.parameters.{name}" for name in parameters}
+        known |= {f"inputs.parameters.{name}" for name in _named((template.get("inputs") or {}).get("parameters"))}
+        for mount, item in enumerate((template.get("container") or {}).get("volumeMounts") or []):
+            if item.get("name") not in volumes | {volume.get("name") for volume in template.get("volumes") or []}:
+                yield f"{place}.container.volumeMounts.{mount}", f"no volume is called {item.get('name')}"
+        yield from _steps(template, place, templates, known)
+        used |= {step.get("template") for group in template.get("steps") or [] for step in group}
+        yield from _tags({key: value for key, value in template.items() if key != "steps"}, place, known)
+    for number, name in enumerate(names):
+        if name not in used:
+            yield f"spec.templates.{number}.name", f"no step calls {name}"
+
+
+def _steps(template: dict, place: str, templates: dict[str, dict], known: set[str]) -> Iterator[tuple[str, str]]:
+    """The steps of a template: whom they call, with what, and what of earlier steps they read."""
+    for number, group in enumerate(template.get("steps") or []):
+        made = set()
+        for step in group:
+            field = f"{place}.steps.{number}.{step.get('name')}"
+            called = templates.get(step.get("template"))
+            if called is None:
+                yield field, f"no template is called {step.get('template')}; there are {', '.join(templates)}"
+                continue
+            given = _named((step.get("arguments") or {}).get("parameters"))
+            taken = _named((called.get("inputs") or {}).get("parameters"))
+            for name in given.keys() - taken.keys():
+                yield field, f"{step['template']} has no input {name}"
+            for name, item in taken.items():
+                if name not in given and "value" not in item and "default" not in item:
+                    yield field, f"{step['template']} needs the input {name}"
+            yield from _tags(step, field, known)
+            outputs = _named((called.get("outputs") or {}).get("parameters"))
+            made |= {f"steps.{step['name']}.outputs.parameters.{name}" for name in outputs}
+            made |= {f"steps.{step['name']}.{name}" for name in ("status", "id", "outputs.result")}
+        known = known | made
+
+
+def _tags(value, field: str, known: set[str]) -> Iterator[tuple[str, str]]:
+    """Each name in double braces in a value must be something that is known there."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _tags(inner, f"{field}.{key}", known)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _tags(inner, f"{field}.{number}", known)
+    elif isinstance(value, str):
+        for tag in TAG.findall(value):
+            if tag.strip() not in known:
+                yield field, f"{tag} in double braces is nothing that is known here"
+
+
+def _pods(root: Path, path: Path, spec: dict) -> Iterator[Finding]:
+    """Each container as the pod that Argo makes of it, by Kubernetes' own schemas."""
+    for number, template in enumerate(spec.get("templates") or []):
+        if "container" not in template:
+            continue
+        container = {"name": "main", **template["container"]}
+        pod = {key: template.get(key, spec.get(key)) for key in OF_A_POD if key in spec or key in template}
+        pod["containers"] = [container]
+        for finding in (*check_manifest(path, as_pod(pod)), *check_images(root, path, pod)):
+            field = finding.field.replace("spec.containers.0", "container")
+            yield finding._replace(field=f"spec.templates.{number}.{field}")
+
+
+def _objects(root: Path) -> dict[str, set[str]]:
+    """The names of the accounts and claims that the cluster's manifests make."""
+    found = {"ServiceAccount": {"default"}, "PersistentVolumeClaim": set()}
+    for path in (root / KUBERNETES).rglob("*.yml"):
+        for item in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            if item and item.get("kind") in found:
+                found[item["kind"]].add(item["metadata"]["name"])
+    return found
+
+
+def _named(items: list[dict] | None) -> dict[str, dict]:
+    return {item.get("name"): item for item in items or []}

@@ -1,0 +1,92 @@
+"""What Kubernetes' objects name of one another, which no schema holds: selectors, roles, accounts, claims, ports."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from findings import Finding, as_pod, check_images
+
+KUBERNETES = Path("aisg-context/k8s")
+
+
+def check_links(root: Path) -> Iterator[Finding]:
+    """Each object under aisg-context/k8s and the others that it names."""
+    files = [
+        (path.relative_to(root), item)
+        for path in sorted((root / KUBERNETES).rglob("*.yml"))
+        for item in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+        if item
+    ]
+    objects = [item for _, item in files]
+    for path, item in files:
+        look = {"Deployment": _deployment, "Service": _service, "RoleBinding": _binding}.get(item.get("kind"))
+        for field, message in look(item, objects) if look else ():
+            yield Finding(path, field, message)
+        template = (item.get("spec") or {}).get("template")
+        if template:
+            for field, message in _claims(template["spec"], objects):
+                yield Finding(path, field, message)
+            yield from check_images(root, path, as_pod(template["spec"])["spec"])
+
+
+def _deployment(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
+    labels = item["spec"]["template"]["metadata"].get("labels") or {}
+    selector = item["spec"]["selector"].get("matchLabels") or {}
+    if not selector or not selector.items() <= labels.items():
+        yield "spec.selector.matchLabels", f"{selector} does not select the pods of its own template, {labels}"
+
+
+def _service(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
+    if item["spec"].get("type", "ClusterIP") != "ClusterIP":
+        yield "spec.type", f"{item['spec']['type']} opens it to the network; it must be ClusterIP"
+    selector = item["spec"].get("selector") or {}
+    pods = [
+        other["spec"]["template"]
+        for other in _alike(item, objects)
+        if other["kind"] == "Deployment"
+        and selector.items() <= (other["spec"]["template"]["metadata"].get("labels") or {}).items()
+    ]
+    if not selector or not pods:
+        yield "spec.selector", f"{selector} selects the pods of no Deployment here"
+        return
+    ports = [port for pod in pods for container in pod["spec"]["containers"] for port in container.get("ports") or []]
+    open_ports = {port.get("name") for port in ports} | {port.get("containerPort") for port in ports}
+    for number, port in enumerate(item["spec"]["ports"]):
+        target = port.get("targetPort", port["port"])
+        if target not in open_ports:
+            yield f"spec.ports.{number}.targetPort", f"no container has a port {target}"
+
+
+def _binding(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
+    role = item["roleRef"]
+    if role["kind"] == "Role" and not any(
+        other["kind"] == "Role" and other["metadata"]["name"] == role["name"] for other in _alike(item, objects)
+    ):
+        yield "roleRef.name", f"no Role in {item['metadata'].get('namespace')} is called {role['name']}"
+    for number, subject in enumerate(item.get("subjects") or []):
+        if subject["kind"] == "ServiceAccount" and not any(
+            other["kind"] == "ServiceAccount"
+            and other["metadata"]["name"] == subject["name"]
+            and other["metadata"].get("namespace") == subject.get("namespace")
+            for other in objects
+        ):
+            yield f"subjects.{number}", f"no account {subject['name']} in {subject.get('namespace')}"
+
+
+def _claims(pod: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
+    claims = {item["metadata"]["name"] for item in objects if item["kind"] == "PersistentVolumeClaim"}
+    volumes = {volume["name"] for volume in pod.get("volumes") or []}
+    for number, volume in enumerate(pod.get("volumes") or []):
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if claim and claim not in claims:
+            yield f"spec.template.spec.volumes.{number}", f"no file under {KUBERNETES} claims {claim}"
+    for container in pod["containers"]:
+        for number, mount in enumerate(container.get("volumeMounts") or []):
+            if mount["name"] not in volumes:
+                place = f"spec.template.spec.containers.{container['name']}.volumeMounts.{number}"
+                yield place, f"no volume is called {mount['name']}"
+
+
+def _alike(item: dict, objects: list[dict]) -> list[dict]:
+    """The objects of the same namespace."""
+    return [other for other in objects if other["metadata"].get("namespace") == item["metadata"].get("namespace")]

@@ -1,0 +1,88 @@
+"""What the checks share: a finding, and how a Kubernetes object and an image's name are judged."""
+
+import os
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    file: Path
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.field + ': ' if self.field else ''}{self.message}"
+
+
+class NotChecked(Exception):
+    """A check could not run; the text says why and how to make it run."""
+
+
+def tool(name: str) -> str:
+    """A program of the environment that this runs in, or of the machine."""
+    places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    found = shutil.which(name, path=places)
+    if not found:
+        raise NotChecked(f"{name} is not installed; it comes with: make setup")
+    return found
+
+
+def needs(module: str, package: str = "") -> None:
+    if not find_spec(module):
+        raise NotChecked(f"{package or module.replace('_', '-')} is not installed; it comes with: make setup")
+
+
+def check_manifest(path: Path, manifest: dict) -> Iterator[Finding]:
+    from kubernetes.utils import parse_quantity
+    from kubernetes_validate import utils as kubernetes_validate
+
+    try:
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+    except kubernetes_validate.ValidationError as error:
+        yield Finding(path, ".".join(map(str, error.path)), error.message)
+    except kubernetes_validate.SchemaNotFoundError as error:
+        yield Finding(path, "kind", error.message)
+    for field, quantity in _quantities(manifest):
+        try:
+            parse_quantity(quantity)
+        except ValueError:
+            yield Finding(path, field, f"{quantity} is not a quantity; write such as 500m, 2, 512Mi or 8Gi")
+
+
+def check_images(root: Path, path: Path, pod: dict) -> Iterator[Finding]:
+    """An image of this repository is one that a Dockerfile makes, with the version that pyproject.toml says."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    prefix, version = project["tool"]["images"]["prefix"], project["project"]["version"]
+    for number, container in enumerate(pod["containers"]):
+        name, _, tag = container.get("image", "").removeprefix(f"{prefix}/").partition(":")
+        if not container.get("image", "").startswith(f"{prefix}/"):
+            continue
+        if not (root / "docker" / f"{name}.Dockerfile").is_file():
+            yield Finding(path, f"spec.containers.{number}.image", f"no docker/{name}.Dockerfile to make {name} of")
+        elif tag != version:
+            yield Finding(path, f"spec.containers.{number}.image", f"{name}:{tag}, but pyproject.toml says {version}")
+
+
+def as_pod(spec: dict) -> dict:
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "compiled"}, "spec": spec}
+
+
+def _quantities(value, field: str = "") -> Iterator[tuple[str, str]]:
+    """Every quantity under `resources` of a manifest, with its field."""
+    if isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _quantities(inner, f"{field}.{number}".lstrip("."))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            here = f"{field}.{key}".lstrip(".")
+            if key == "resources" and isinstance(inner, dict):
+                for group in ("requests", "limits"):
+                    for name, quantity in (inner.get(group) or {}).items():
+                        yield f"{here}.{group}.{name}", str(quantity)
+            else:
+                yield from _quantities(inner, here)

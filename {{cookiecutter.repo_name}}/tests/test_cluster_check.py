@@ -1,0 +1,259 @@
+"""`make check` finds mistakes in the files for Argo, Seldon and Kubernetes, and names the file and the field."""
+
+import importlib
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+ROOT = Path(__file__).resolve().parents[1]
+ARGO, SELDON, K8S = "aisg-context/argo", "aisg-context/seldon", "aisg-context/k8s"
+LEFT, RIGHT = "{" * 2, "}" * 2
+# Each: file, what stands there, the mistake in its place, the check, and what its finding says.
+MISTAKES = {
+    "a misspelt field of a template": (
+        f"{ARGO}/package-model.yml", "activeDeadlineSeconds: 1800", "activeDeadlineSecond: 1800", "argo",
+        ["package-model.yml", "templates.4", "activeDeadlineSecond"],
+    ),
+    "a value of the wrong type": (
+        f"{ARGO}/package-model.yml", "secondsAfterSuccess: 86400", "secondsAfterSuccess: a day", "argo",
+        ["package-model.yml", "ttlStrategy.secondsAfterSuccess"],
+    ),
+    "an entrypoint that there is not": (
+        f"{ARGO}/package-model.yml", "entrypoint: package-model", "entrypoint: package", "argo",
+        ["package-model.yml", "spec.entrypoint", "package"],
+    ),
+    "a step that calls a template that there is not": (
+        f"{ARGO}/package-model.yml", "template: smoke-test", "template: smoketest", "argo",
+        ["package-model.yml", "steps.4.smoke-test", "smoketest"],
+    ),
+    "an output that no step makes": (
+        f"{ARGO}/package-model.yml", "steps.s2i.outputs.parameters.image", "steps.s2i.outputs.parameters.tag", "argo",
+        ["package-model.yml", "steps.3.build-push", "steps.s2i.outputs.parameters.tag"],
+    ),
+    "an output of a step that comes later": (
+        f"{ARGO}/package-model.yml", "steps.s2i.outputs.parameters.image", "steps.build-push.outputs.parameters.image",
+        "argo", ["package-model.yml", "steps.3.build-push", "steps.build-push"],
+    ),
+    "an input that the template does not have": (
+        f"{ARGO}/package-model.yml", "{name: commit, value:", "{name: comit, value:", "argo",
+        ["package-model.yml", "steps.6.deploy", "comit"],
+    ),
+    "a parameter of the workflow that there is not": (
+        f"{ARGO}/package-model.yml", "workflow.parameters.metric", "workflow.parameters.metrics", "argo",
+        ["package-model.yml", "spec.templates.1.container.env", "workflow.parameters.metrics"],
+    ),
+    "a default that its own list forbids": (
+        f"{ARGO}/package-model.yml", "{name: mode, value: max", "{name: mode, value: most", "argo",
+        ["package-model.yml", "parameters.mode", "most"],
+    ),
+    "a volume that there is not": (
+        f"{ARGO}/package-model.yml", "- {name: registry-login, mountPath", "- {name: login, mountPath", "argo",
+        ["package-model.yml", "volumeMounts", "login"],
+    ),
+    "an unknown key under a volume": (
+        f"{ARGO}/package-model.yml", "secretName: gcp-imagepullsecrets\n", "secret_name: gcp-imagepullsecrets\n",
+        "argo",
+        ["package-model.yml", "volumes", "secret_name"],
+    ),
+    "a quantity that is none": (
+        f"{ARGO}/package-model.yml", "memory: 3Gi", "memory: 3Gigs", "argo",
+        ["package-model.yml", "spec.templates.2.container.resources.limits.memory", "3Gigs"],
+    ),
+    "another version in an image's tag": (
+        f"{ARGO}/package-model.yml", "/s2i:0.1.0\n", "/s2i:9.1.0\n", "argo",
+        ["package-model.yml", "container.image", "pyproject.toml"],
+    ),
+    "an account that no manifest makes": (
+        f"{ARGO}/package-model.yml", "serviceAccountName: model-packager", "serviceAccountName: packager", "argo",
+        ["package-model.yml", "serviceAccountName", "packager"],
+    ),
+    "a workflow of a template that there is not": (
+        f"{ARGO}/model-pkg.yml", "-package-model}", "-package}", "argo",
+        ["model-pkg.yml", "workflowTemplateRef"],
+    ),
+    "a workflow that does not give what has no default": (
+        f"{ARGO}/model-pkg.yml", "{name: project, value", "{name: metric, value", "argo",
+        ["package-model.yml", "spec.arguments.parameters.project"],
+    ),
+    "a misspelt key of a predictor": (
+        f"{SELDON}/base/deployment.yml", "svcOrchSpec:", "svcOrchestratorSpec:", "seldon",
+        ["base/deployment.yml", "spec.predictors.0.svcOrchestratorSpec"],
+    ),
+    "a number as text": (
+        f"{SELDON}/base/deployment.yml", "minReplicas: 2", 'minReplicas: "2"', "seldon",
+        ["base/deployment.yml", "hpaSpec.minReplicas"],
+    ),
+    "a type of node that Seldon does not have": (
+        f"{SELDON}/base/deployment.yml", "type: MODEL\n", "type: MODEEL\n", "seldon",
+        ["base/deployment.yml", "graph.type", "MODEEL"],
+    ),
+    "a node without a container": (
+        f"{SELDON}/base/deployment.yml", "- name: classifier\n", "- name: classifer\n", "seldon",
+        ["base/deployment.yml", "graph.name", "classifier"],
+    ),
+    "a protocol that Seldon does not have": (
+        f"{SELDON}/base/deployment.yml", "protocol: seldon", "protocol: rest", "seldon",
+        ["base/deployment.yml", "spec.protocol"],
+    ),
+    "a probe of a field that Kubernetes does not have": (
+        f"{SELDON}/base/deployment.yml", "failureThreshold: 30", "failureTreshold: 30", "seldon",
+        ["base/deployment.yml", "startupProbe", "failureTreshold"],
+    ),
+    "scaling by the version that Kubernetes has given up": (
+        f"{SELDON}/base/deployment.yml", "metricsv2:", "metrics:", "seldon",
+        ["base/deployment.yml", "hpaSpec.metrics", "metricsv2"],
+    ),
+    "traffic that does not make 100": (
+        f"{SELDON}/overlays/canary/kustomization.yml", "traffic, value: 10}", "traffic, value: 20}", "seldon",
+        ["canary/kustomization.yml", "spec.predictors", "110"],
+    ),
+    "two predictors of one name": (
+        f"{SELDON}/two-predictors/kustomization.yml", "value: candidate}", "value: main}", "seldon",
+        ["kustomization.yml", "spec.predictors.1.name", "main"],
+    ),
+    "two shadows": (
+        f"{SELDON}/overlays/shadow/kustomization.yml", "- {op: remove, path: /spec/predictors/1/traffic}",
+        "- {op: add, path: /spec/predictors/0/shadow, value: true}", "seldon",
+        ["shadow/kustomization.yml", "more than one is a shadow"],
+    ),
+    "a share above one": (
+        f"{SELDON}/overlays/ab-test/kustomization.yml", 'value: "0.5"', 'value: "50"', "seldon",
+        ["ab-test/kustomization.yml", "graph.parameters.0", "50"],
+    ),
+    "a router told of more branches than it has": (
+        f"{SELDON}/overlays/bandit/kustomization.yml", 'n_branches, value: "2"', 'n_branches, value: "3"', "seldon",
+        ["bandit/kustomization.yml", "n_branches", "3"],
+    ),
+    "a patch of a path that there is not": (
+        f"{SELDON}/overlays/canary/kustomization.yml", "/spec/predictors/1/traffic", "/spec/predictors/2/traffic",
+        "seldon",
+        ["canary/kustomization.yml", "predictors/2"],
+    ),
+    "a base that there is not": (
+        f"{SELDON}/overlays/shadow/kustomization.yml", "../../two-predictors", "../../two-predictor", "seldon",
+        ["shadow/kustomization.yml", "two-predictor"],
+    ),
+    "a selector that selects nothing": (
+        f"{K8S}/jupyterlab.yml", "matchLabels: {app.kubernetes.io/name: jupyterlab}",
+        "matchLabels: {app.kubernetes.io/name: jupyter}", "links", ["jupyterlab.yml", "spec.selector.matchLabels"],
+    ),
+    "a service that is open to the internet": (
+        f"{K8S}/jupyterlab.yml", "type: ClusterIP", "type: LoadBalancer", "links", ["jupyterlab.yml", "spec.type"],
+    ),
+    "a port that no container has": (
+        f"{K8S}/jupyterlab.yml", "targetPort: http", "targetPort: web", "links", ["jupyterlab.yml", "targetPort",
+        "web"],
+    ),
+    "a binding of a role that there is not": (
+        f"{K8S}/model-packager.yml", "kind: Role, name: model-packager", "kind: Role, name: packager", "links",
+        ["model-packager.yml", "roleRef.name", "packager"],
+    ),
+    "a misspelt verb list": (
+        f"{K8S}/model-packager.yml", "verbs:", "verb:", "kubernetes", ["model-packager.yml", "verb"],
+    ),
+    "a script with a fault": (
+        "docker/s2i-builder/run", 'exec seldon-core-microservice "$MODEL_NAME"',
+        "exec seldon-core-microservice $MODEL_NAME",
+        "shell", ["s2i-builder/run", "SC2086"],
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def command():
+    """`make check`'s program inside this process."""
+    folder = str(ROOT / "aisg-context/polyaxon")
+    sys.path.insert(0, folder)
+    yield importlib.import_module("check").main
+    sys.path.remove(folder)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for name in ("aisg-context", "docker"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_deliberate_mistake_is_found_and_placed(copy, command, mistake):
+    name, right, wrong, category, said = MISTAKES[mistake]
+    path = copy / name
+    text = path.read_text(encoding="utf-8")
+    assert right in text, "the mistake no longer fits the file"
+    path.write_text(text.replace(right, wrong, 1), encoding="utf-8")
+    answer = CliRunner().invoke(command, ["--root", str(copy), category])
+    assert answer.exit_code == 1 and isinstance(answer.exception, SystemExit), answer.output
+    findings = [line for line in answer.output.splitlines() if line.startswith("  ")]
+    assert any(all(word in line for word in said) for line in findings), answer.output
+
+
+def test_files_without_a_mistake_pass(copy, command):
+    answer = CliRunner().invoke(command, ["--root", str(copy), "argo", "seldon", "links", "kubernetes", "shell"])
+    assert answer.exit_code == 0, answer.output
+
+
+def test_seldon_is_not_checked_without_kubectl(copy, command, monkeypatch):
+    monkeypatch.setattr("findings.shutil.which", lambda name, path: None)
+    monkeypatch.delenv("CI", raising=False)
+    answer = CliRunner().invoke(command, ["--root", str(copy), "seldon"])
+    assert "seldon: NOT CHECKED: kubectl" in answer.output and answer.exit_code == 0
+
+
+def test_the_workflow_builds_without_privileges_and_without_a_socket():
+    text = (ROOT / ARGO / "package-model.yml").read_text(encoding="utf-8")
+    spec = yaml.safe_load(text)["spec"]
+    assert "docker.sock" not in text and "hostPath" not in text
+    assert spec["securityContext"]["runAsNonRoot"]
+    for template in spec["templates"]:
+        context = template.get("container", {}).get("securityContext")
+        if context and template["name"] != "build-push":
+            assert context["allowPrivilegeEscalation"] is False and context["capabilities"] == {"drop": ["ALL"]}
+        assert not (context or {}).get("privileged")
+    (build,) = [template for template in spec["templates"] if template["name"] == "build-push"]
+    assert build["container"]["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["SETUID", "SETGID"]}
+
+
+def test_every_step_ends_in_time_and_asks_for_what_it_needs():
+    spec = yaml.safe_load((ROOT / ARGO / "package-model.yml").read_text(encoding="utf-8"))["spec"]
+    steps = [template for template in spec["templates"] if "container" in template]
+    assert [template["name"] for template in steps] == [
+        "best", "bundle", "s2i", "build-push", "smoke-test", "deploy", "clean-up"
+    ]  # fmt: skip
+    for template in steps:
+        assert template["activeDeadlineSeconds"] <= 1800, template["name"]
+        assert {"requests", "limits"} <= template["container"]["resources"].keys(), template["name"]
+        assert template["name"] == "clean-up" or template["retryStrategy"]["limit"], template["name"]
+
+
+def test_no_parameter_enters_the_text_of_a_shell_command():
+    spec = yaml.safe_load((ROOT / ARGO / "package-model.yml").read_text(encoding="utf-8"))["spec"]
+    for template in spec["templates"]:
+        container = template.get("container", {})
+        if container.get("command", [""])[0] in ("sh", "bash"):
+            assert LEFT not in " ".join(container["command"] + container.get("args", [])), template["name"]
+
+
+def test_the_account_of_the_workflow_changes_deployments_of_models_and_nothing_else():
+    documents = list(yaml.safe_load_all((ROOT / K8S / "model-packager.yml").read_text(encoding="utf-8")))
+    rules = {item["metadata"]["namespace"]: item["rules"] for item in documents if item["kind"] == "Role"}
+    assert [rule["resources"] for rule in rules["seldon"]] == [["seldondeployments"]]
+    assert [rule["resources"] for rule in rules["polyaxon-v1"]] == [["workflowtaskresults"]]
+    assert not [item for item in documents if item["kind"].startswith("Cluster")]
+    assert not [verb for role in rules.values() for rule in role for verb in rule["verbs"] if verb in ("*", "delete")]
+
+
+def test_jupyterlab_asks_for_a_token_and_stays_inside():
+    documents = list(yaml.safe_load_all((ROOT / K8S / "jupyterlab.yml").read_text(encoding="utf-8")))
+    (deployment,) = [item for item in documents if item["kind"] == "Deployment"]
+    (service,) = [item for item in documents if item["kind"] == "Service"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (token,) = [item for item in container["env"] if item["name"] == "JUPYTER_TOKEN"]
+    assert token["valueFrom"]["secretKeyRef"]["name"] and "value" not in token
+    assert not [word for word in container["args"] if "token" in word.lower() or "password" in word.lower()]
+    assert service["spec"]["type"] == "ClusterIP"

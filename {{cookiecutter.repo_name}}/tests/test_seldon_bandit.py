@@ -1,0 +1,148 @@
+"""The bandit routes and learns over HTTP, in the real seldon-core-microservice, as Seldon's engine would ask it."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from {{ cookiecutter.src_package_name }} import bandit, local_server
+from {{ cookiecutter.src_package_name }}.errors import UserError
+
+NODE = "bandit"  # the router's name in the graph, under which an answer's meta.routing has the branch
+BODY = {"data": {"ndarray": [[0] * 784]}}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """What a bundle has of the router: it needs no model beside it."""
+    package = tmp_path / bandit.__package__
+    package.mkdir()
+    for name in ("__init__.py", "bandit.py"):
+        shutil.copy(Path(bandit.__file__).parent / name, package)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@contextmanager
+def router(folder: Path, python: Path, **parameters):
+    """A router that is ready; gives its URL."""
+    kinds = {int: "INT", float: "FLOAT"}
+    described = [{"name": name, "value": str(value), "type": kinds[type(value)]} for name, value in parameters.items()]
+    port, metrics_port = local_server.free_port(), local_server.free_port()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
+        "PREDICTIVE_UNIT_ID": NODE,
+        "PREDICTIVE_UNIT_PARAMETERS": json.dumps(described),
+        "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
+        "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(metrics_port),
+        "GRPC_WORKERS": "0",
+        "GUNICORN_WORKERS": "1",
+        "GUNICORN_THREADS": "4",
+    }
+    command = [
+        str(python.with_name("seldon-core-microservice")),
+        f"{bandit.__package__}.bandit.EpsilonGreedy",
+        "--service-type=ROUTER",
+    ]
+    with (
+        (folder / "log").open("w") as log,
+        local_server.started(command, port, metrics_port, cwd=folder, env=environment, stdout=log, stderr=log) as (
+            url,
+            _,
+        ),
+    ):
+        yield url
+
+
+def route(url: str) -> tuple[int, dict]:
+    answer = requests.post(f"{url}/route", json=BODY, timeout=10)
+    assert answer.status_code == 200, answer.text
+    content = answer.json()
+    ((branch,),) = content["data"]["ndarray"]
+    return branch, content["meta"]["tags"]["branches"]
+
+
+def reward(url: str, branch: int | None, value: float) -> None:
+    """Feedback as Seldon's engine passes it on: the answer it is about holds the routing."""
+    routing = {} if branch is None else {NODE: branch}
+    body = {"request": BODY, "response": {"meta": {"routing": routing}}, "reward": value}
+    answer = requests.post(f"{url}/send-feedback", json=body, timeout=10)
+    assert answer.status_code == 200, answer.text
+
+
+def test_it_learns_which_branch_earns_more_and_goes_on_exploring(folder, serving_python):
+    earns, draw = [0.3, 0.8, 0.5], random.Random(1)
+    with router(folder, serving_python, n_branches=3, epsilon=0.1, seed=1) as url:
+        chosen = []
+        for _ in range(400):
+            branch, _ = route(url)
+            chosen.append(branch)
+            reward(url, branch, float(draw.random() < earns[branch]))
+        _, learnt = route(url)
+    late = chosen[200:]
+    assert late.count(1) > 0.8 * len(late), chosen
+    assert {0, 2} <= set(late), "it no longer explores"
+    assert sum(branch["feedback"] for branch in learnt) == 400
+    assert learnt[1]["mean_reward"] == pytest.approx(0.8, abs=0.1)
+
+
+def test_every_branch_is_tried_before_one_is_preferred(folder, serving_python):
+    with router(folder, serving_python, n_branches=4, epsilon=0.0) as url:
+        for _ in range(4):
+            branch, _ = route(url)
+            reward(url, branch, 1.0)
+        _, learnt = route(url)
+    assert [branch["feedback"] for branch in learnt] == [1, 1, 1, 1]
+
+
+def test_feedback_that_is_about_no_branch_changes_nothing(folder, serving_python):
+    with router(folder, serving_python, n_branches=2, epsilon=0.0) as url:
+        for branch in (None, -1, 2):
+            reward(url, branch, 1.0)
+        _, learnt = route(url)
+    assert learnt == [{"feedback": 0, "mean_reward": None}] * 2
+    assert "left out" in (folder / "log").read_text()
+
+
+def test_requests_and_feedback_at_the_same_time_lose_nothing(folder, serving_python):
+    with router(folder, serving_python, n_branches=2, epsilon=0.5) as url:
+
+        def one(number: int) -> None:
+            route(url)
+            reward(url, number % 2, 1.0)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(one, range(100)))
+        _, learnt = route(url)
+    assert [branch["feedback"] for branch in learnt] == [50, 50]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"), [({"n_branches": 0}, "n_branches is 0"), ({"epsilon": 1.5}, "epsilon")]
+)
+def test_parameters_that_make_no_sense_stop_the_start_and_say_why(folder, serving_python, parameters, said):
+    with pytest.raises(UserError, match="ended with exit code"), router(folder, serving_python, **parameters):
+        pass
+    assert said in (folder / "log").read_text()
+
+
+def test_what_was_learnt_is_on_the_metrics_page(folder, serving_python):
+    with router(folder, serving_python, n_branches=2, epsilon=0.0, seed=1) as url:
+        reward(url, 1, 0.5)
+        route(url)
+        page = requests.get(json.loads((folder / "build/serving.json").read_text())["metrics"], timeout=10).text
+    assert "bandit_mean_reward{" in page and 'branch="1"' in page and "0.5" in page
+
+
+def test_the_router_needs_nothing_of_the_serving_environment(folder):
+    done = subprocess.run(
+        ["python3", "-S", "-c", f"import {bandit.__package__}.bandit as b; print(b.EpsilonGreedy().route(None, None))"],
+        cwd=folder, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() in ("0", "1"), done.stderr

@@ -1,0 +1,206 @@
+"""`make deploy` touches only a cluster of the repository's project, says what it will do, and puts back what served.
+
+kubectl is the real one where it reads its configuration and builds with kustomize; there is no cluster here, so what it
+would be told is looked at in its place.
+"""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAM = ROOT / "aisg-context/seldon/deploy.py"
+OWN = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cluster"]
+OLD, NEW = (f"registry/model@sha256:{digit * 64}" for digit in "ab")
+
+
+@pytest.fixture(scope="module")
+def deploy():
+    """The program inside this process."""
+    sys.path[:0] = [str(PROGRAM.parent)]
+    yield importlib.import_module("deploy")
+    sys.path.remove(str(PROGRAM.parent))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run the program in an empty folder, with the contexts given: name to the name of their cluster."""
+
+    def start(*words: str, **contexts: str) -> subprocess.CompletedProcess:
+        config = {
+            "apiVersion": "v1", "kind": "Config", "current-context": next(iter(contexts), ""),
+            "contexts": [
+                {"name": name, "context": {"cluster": cluster, "user": "u"}} for name, cluster in contexts.items()
+            ],
+            "clusters": [
+                {"name": name, "cluster": {"server": "http://127.0.0.1:1"}} for name in set(contexts.values())
+            ],
+            "users": [{"name": "u", "user": {}}],
+        }  # fmt: skip
+        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+        environment = os.environ | {"KUBECONFIG": str(tmp_path / "kubeconfig")}
+        return subprocess.run(
+            [sys.executable, PROGRAM, *words], cwd=tmp_path, env=environment,
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    return start
+
+
+def cluster_of(project: str) -> str:
+    return f"gke_{project}_{OWN['zone']}_{OWN['name']}"
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        cluster_of("another-project"),
+        cluster_of(OWN["project"] + "-2"),
+        cluster_of("x" + OWN["project"]),
+        f"gke_{OWN['project']}",
+        "minikube",
+        OWN["project"],
+        "",
+    ],
+)
+@pytest.mark.parametrize("name", ["here", cluster_of(OWN["project"])])  # what a context is called proves nothing
+def test_a_context_of_another_project_is_refused_and_left_alone(run, cluster, name):
+    done = run(f"--image={NEW}", "--yes", **{name: cluster})
+    assert done.returncode == 1 and "not in this repository's project" in done.stderr
+    assert OWN["project"] in done.stderr and "gcloud container clusters get-credentials" in done.stderr
+    assert "127.0.0.1" not in done.stderr + done.stdout, "it was asked all the same"
+
+
+def test_without_a_context_or_with_one_that_there_is_not_the_remedy_is_said(run):
+    assert "no current context" in run(f"--image={NEW}").stderr
+    done = run(f"--image={NEW}", "--context=there", here=cluster_of(OWN["project"]))
+    assert "no context there" in done.stderr and "here" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "image", ["registry/model:1", "registry/model", "registry/model@sha256:abc", "registry/model:1@latest"]
+)
+def test_an_image_that_is_not_named_by_its_digest_is_refused(run, image):
+    done = run(f"--image={image}", "--dry-run", here=cluster_of(OWN["project"]))
+    assert done.returncode == 1 and "sha256" in done.stderr
+
+
+def test_the_image_made_last_is_taken_once_it_was_pushed(run, tmp_path):
+    own = cluster_of(OWN["project"])
+    assert "make model-image" in run(here=own).stderr
+    record = tmp_path / "build/model-image.json"
+    record.parent.mkdir()
+    record.write_text('{"image": "registry:5000/model:123", "run": "r1", "commit": null, "digest": null}')
+    assert "ARGS=--push" in run(here=own).stderr
+    record.write_text(record.read_text().replace('"digest": null', f'"digest": "{NEW.partition("@")[2]}"'))
+    done = run("--dry-run", here=own)
+    assert done.returncode == 0, done.stderr
+    assert f"registry:5000/{NEW.partition('/')[2]}" in done.stdout and "model/run: r1" in done.stdout
+
+
+def manifest_of(done: subprocess.CompletedProcess) -> dict:
+    assert done.returncode == 0, done.stderr
+    return yaml.safe_load(done.stdout[done.stdout.index("apiVersion:") :])
+
+
+def test_a_dry_run_prints_what_and_where_and_asks_nobody(run):
+    done = run(f"--image={NEW}", "--run=abc", "--commit=def", "--dry-run", here=cluster_of(OWN["project"]))
+    (predictor,) = manifest_of(done)["spec"]["predictors"]
+    assert predictor["componentSpecs"][0]["spec"]["containers"][0]["image"] == NEW
+    assert (predictor["labels"]["model/run"], predictor["labels"]["model/commit"]) == ("abc", "def")
+    assert "to the context here" in done.stdout
+
+
+@pytest.mark.parametrize("traffic", [0, 25, 100])
+def test_a_canary_stands_beside_what_serves_with_its_share(run, traffic):
+    done = run(
+        "--overlay=canary", f"--image={NEW}", f"--main-image={OLD}", f"--traffic={traffic}", "--dry-run",
+        here=cluster_of(OWN["project"]),
+    )  # fmt: skip
+    main, candidate = manifest_of(done)["spec"]["predictors"]
+    images = [one["componentSpecs"][0]["spec"]["containers"][0]["image"] for one in (main, candidate)]
+    assert images == [OLD, NEW] and [main["traffic"], candidate["traffic"]] == [100 - traffic, traffic]
+
+
+@pytest.mark.parametrize("overlay", ["shadow", "ab-test", "bandit"])
+def test_an_overlay_gets_both_images_by_their_digests(run, overlay):
+    done = run(
+        f"--overlay={overlay}", f"--image={NEW}", f"--main-image={OLD}", "--dry-run", here=cluster_of(OWN["project"])
+    )
+    containers = {
+        (number, container["name"]): container["image"]
+        for number, predictor in enumerate(manifest_of(done)["spec"]["predictors"])
+        for component in predictor["componentSpecs"]
+        for container in component["spec"]["containers"]
+    }
+    assert containers[0, "classifier"] == OLD and NEW in containers.values()
+    assert all(re.fullmatch(r".+@sha256:[0-9a-f]{64}", image) for image in containers.values())
+    assert containers.get((0, "bandit"), OLD) == OLD  # the router runs from the model's own image
+
+
+class Recorded:
+    """In a cluster's place: keeps what was applied, and answers with the states given."""
+
+    def __init__(self, states: list[str]) -> None:
+        self.applied, self.states = [], states
+
+    def apply(self, manifest: dict) -> None:
+        self.applied.append(manifest)
+
+    def deployed(self, name: str) -> dict:
+        return {"status": {"state": self.states.pop(0) if len(self.states) > 1 else self.states[0]}}
+
+
+def served(image: str) -> dict:
+    return {
+        "apiVersion": "machinelearning.seldon.io/v1", "kind": "SeldonDeployment", "status": {"state": "Available"},
+        "metadata": {"name": "reader", "namespace": "seldon", "resourceVersion": "7", "uid": "u"},
+        "spec": {"predictors": [{"componentSpecs": [{"spec": {"containers": [{"image": image}]}}]}]},
+    }  # fmt: skip
+
+
+def test_what_gets_ready_stays(deploy, monkeypatch, capsys):
+    monkeypatch.setattr(deploy, "PAUSE", 0)
+    cluster = Recorded(["Available", "Creating", "Creating", "Available"])
+    deploy.roll_out(cluster, served(NEW), served(OLD), timeout=5)
+    assert cluster.applied == [served(NEW)] and "make predict" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("states", [["Failed"], ["Creating"], ["Creating", "Creating", "Failed"], [""]])
+def test_what_does_not_get_ready_gives_way_to_what_served(deploy, monkeypatch, states):
+    monkeypatch.setattr(deploy, "PAUSE", 0.01)
+    cluster = Recorded(states)
+    with pytest.raises(click.ClickException, match="put back"):
+        deploy.roll_out(cluster, served(NEW), served(OLD), timeout=0.1)
+    back = cluster.applied[1]
+    assert back["spec"] == served(OLD)["spec"]
+    assert "status" not in back and back["metadata"] == {"name": "reader", "namespace": "seldon"}
+
+
+def test_a_first_deployment_that_does_not_get_ready_is_left_to_be_looked_at(deploy, monkeypatch):
+    monkeypatch.setattr(deploy, "PAUSE", 0.01)
+    cluster = Recorded(["Failed"])
+    with pytest.raises(click.ClickException, match="the first"):
+        deploy.roll_out(cluster, served(NEW), None, timeout=0.1)
+    assert len(cluster.applied) == 1
+
+
+def test_the_old_state_right_after_a_change_is_not_taken_for_the_new_one(deploy):
+    clock = iter(range(1000))
+    states = iter(["Available"] * 3 + ["Creating"] * 2 + ["Available"])
+    look = lambda: {"status": {"state": next(states)}}  # noqa: E731
+    assert deploy.wait(look, 600, now=lambda: next(clock), sleep=lambda seconds: None) == ""
+    assert next(states, "all seen") == "all seen"
+
+
+def test_a_candidate_needs_something_to_stand_beside(deploy):
+    with pytest.raises(click.ClickException, match="make deploy"):
+        deploy.main_of(None)
