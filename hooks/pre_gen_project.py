@@ -42,6 +42,7 @@ KUBERNETES_NAME = 63  # a DNS label (RFC 1123): names of objects, values of labe
 DNS_NAME = 253
 IMAGE_NAME = 255  # github.com/distribution/reference: NameTotalLengthMax, host included, tag not
 LONGEST_IMAGE = "/s2i-builder"
+LONGEST_SUFFIX = "-metrics"  # of a name that is made from the SeldonDeployment's: aisg-context/k8s/model-metrics.yml
 BUCKET_BANS = "a bucket's name does not start with goog and does not contain google or g00gle"
 
 # What a repository installs in its working and its serving environment: each distribution, and after = the names it is
@@ -373,12 +374,15 @@ def together(context: dict) -> Iterator[Problem]:
     """Limits on names that are made from several answers. cookiecutter.json makes them; here they are only read.
 
     Seldon names what it makes `<deployment>-<predictor>...` and replaces what is over 63 characters by a hash of it
-    (seldondeployment_types.go), so only the deployment's own name, which is the value of a label, has a limit.
+    (seldondeployment_types.go), so only the names that are ours have a limit: the longest is that of the Service of
+    the deployment's metrics.
     """
     deployment, bucket, prefix = (context[name] for name in ("__deployment_name", "__bucket", "__image_prefix"))
-    if len(deployment) > KUBERNETES_NAME:
-        fault = f"makes {shown(deployment, 80)}, {len(deployment)} characters, the name of the SeldonDeployment"
-        rule = f"repo_name, a hyphen and author_name are one Kubernetes name of at most {KUBERNETES_NAME} characters"
+    if len(deployment + LONGEST_SUFFIX) > KUBERNETES_NAME:
+        name = deployment + LONGEST_SUFFIX
+        fault = f"makes {shown(name, 80)}, {len(name)} characters, the name of a Service"
+        most = KUBERNETES_NAME - len("-" + LONGEST_SUFFIX)
+        rule = f"repo_name and author_name have at most {most} characters together: they become one Kubernetes name"
         yield Problem("author_name", context["author_name"], [fault], rule)
     if len(prefix + LONGEST_IMAGE) > IMAGE_NAME:
         fault = f"makes images' names of {len(prefix + LONGEST_IMAGE)} characters"

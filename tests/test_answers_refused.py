@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import TEMPLATE, context_of, questions, typed
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
@@ -389,11 +390,20 @@ def test_the_choices_are_those_that_are_asked(rules):
 # --- answers that can work alone and not together ---------------------------------------------------------------------
 
 
-def test_the_deployment_has_at_most_63_characters(rules):
-    fits = {"repo_name": "r" * 40, "author_name": "a" * 22, "src_package_name": "reader"} | YES
+def names_in(file):
+    """The names of the Kubernetes objects in a rendered file, and the beginnings of names that the server completes."""
+    for item in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+        metadata = (item.get("metadata") or {}) if isinstance(item, dict) else {}
+        yield from filter(None, (metadata.get("name"), metadata.get("generateName")))
+
+
+def test_the_longest_kubernetes_name_has_at_most_63_characters(rules, make_repository):
+    fits = {"repo_name": "r" * 40, "author_name": "a" * 14, "src_package_name": "reader"} | YES
     assert not found_in(rules, **fits)
-    [problem] = found_in(rules, **fits | {"author_name": "a" * 23})
+    [problem] = found_in(rules, **fits | {"author_name": "a" * 15})
     assert problem.question == "author_name" and "64 characters" in problem.faults[0]
+    names = {name for file in make_repository(**fits).rglob("*.yml") for name in names_in(file)}
+    assert max(map(len, names)) == 63
 
 
 def test_an_image_has_a_name_of_at_most_255_characters(rules):

@@ -7,6 +7,8 @@ import yaml
 from findings import Finding, as_pod, check_images
 
 KUBERNETES = Path("aisg-context/k8s")
+SERVED = Path("aisg-context/seldon/base/deployment.yml")
+SELDON_LABEL = "seldon-deployment-id"  # which Seldon puts on the pods of a deployment
 
 
 def check_links(root: Path) -> Iterator[Finding]:
@@ -17,7 +19,7 @@ def check_links(root: Path) -> Iterator[Finding]:
         for item in yaml.safe_load_all(path.read_text(encoding="utf-8"))
         if item
     ]
-    objects = [item for _, item in files]
+    objects = [item for _, item in files] + [yaml.safe_load((root / SERVED).read_text(encoding="utf-8"))]
     for path, item in files:
         look = {"Deployment": _deployment, "Service": _service, "RoleBinding": _binding}.get(item.get("kind"))
         for field, message in look(item, objects) if look else ():
@@ -40,6 +42,11 @@ def _service(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
     if item["spec"].get("type", "ClusterIP") != "ClusterIP":
         yield "spec.type", f"{item['spec']['type']} opens it to the network; it must be ClusterIP"
     selector = item["spec"].get("selector") or {}
+    if SELDON_LABEL in selector:
+        served = [other["metadata"]["name"] for other in _alike(item, objects) if other["kind"] == "SeldonDeployment"]
+        if selector != {SELDON_LABEL: served[0]}:
+            yield "spec.selector", f"{selector} selects the pods of no SeldonDeployment; there is {served[0]}"
+        return
     pods = [
         other["spec"]["template"]
         for other in _alike(item, objects)
