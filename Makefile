@@ -32,6 +32,10 @@ lint: $(VENV)/.has-test ## Lint the hooks, tools and tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
+.PHONY: bench
+bench: $(VENV)/.has-new ## Measure what a team gets beside its peers; writes docs/benchmarks.md
+	$(PYTHON) bench/peers.py $(ARGS)
+
 .PHONY: changelog
 changelog: $(VENV)/.has-test ## Say whether a change of what teams get has its entry in CHANGELOG.md (ARGS=COMMIT to compare with)
 	@$(PYTHON) tools/check_changelog.py $(ARGS)
