@@ -66,6 +66,14 @@ def test_the_server_names_the_same_best_run_as_the_files_of_this_machine(server,
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_job_of_the_platform_asks_about_its_own_project(server, command, workplace):
+    """With the variables that Polyaxon gives a container (see `make check`, which compiles pipeline.yml to a pod)."""
+    job = {name: value for name, value in server.items() if name != "RUNS_PROJECT"}
+    job |= {"POLYAXON_IS_MANAGED": "true", "POLYAXON_RUN_INSTANCE": f"default.{PROJECT}.runs.{'0' * 32}"}
+    assert ask(command, job, workplace, "best", "--id").stdout == ask(command, server, workplace, "best", "--id").stdout
+
+
 def test_a_run_is_found_by_the_beginning_of_its_uuid_and_packaged_from_the_store(
     server, command, workplace, trained, tmp_path, stage, data_file
 ):

@@ -86,8 +86,19 @@ def save(run) -> None:
 
 def recorded() -> list[Run]:
     """Every run recorded, oldest first."""
-    runs = _on_server(os.environ[PROJECT_VARIABLE]) if os.environ.get(PROJECT_VARIABLE) else _on_this_machine()
+    project = _project()
+    runs = _on_server(project) if project else _on_this_machine()
     return sorted(runs, key=lambda run: run.created_at)
+
+
+def _project() -> str | None:
+    """The Polyaxon project to ask a server about: RUNS_PROJECT, or a job's own; None for this machine's runs."""
+    if os.environ.get(PROJECT_VARIABLE):
+        return os.environ[PROJECT_VARIABLE]
+    if os.environ.get("POLYAXON_IS_MANAGED") == "true":  # which the platform says in its jobs
+        owner, project, *_ = os.environ["POLYAXON_RUN_INSTANCE"].split(".")  # OWNER.PROJECT.runs.UUID
+        return f"{owner}/{project}"
+    return None
 
 
 def _on_this_machine() -> list[Run]:
@@ -104,7 +115,7 @@ def _on_server(project: str) -> list[Run]:
     missing = [name for name in ("POLYAXON_HOST", FOLDER_VARIABLE) if not os.environ.get(name)]
     if missing:
         raise UserError(
-            f"{PROJECT_VARIABLE} is set: Polyaxon is asked for the runs, so set {' and '.join(missing)} too."
+            f"Polyaxon is asked for the runs of {project}: set {' and '.join(missing)}, or unset {PROJECT_VARIABLE}."
         )
     from polyaxon.client import RunClient
     from polyaxon.exceptions import ApiException
@@ -139,7 +150,7 @@ def _run(content: dict, folder: Path) -> Run:
 
 def place() -> str:
     """Where runs are looked for, in words."""
-    project = os.environ.get(PROJECT_VARIABLE)
+    project = _project()
     return f"in the Polyaxon project {project}" if project else f"under {root() / 'runs'}"
 
 
