@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,16 @@ from cookiecutter.main import cookiecutter
 from cookiecutter.utils import create_env_with_context
 
 TEMPLATE = Path(__file__).resolve().parent.parent
+
+
+def as_in_a_terminal() -> dict[str, str]:
+    """The environment without what a make above these tests hands on: its own flags, and this template's variables."""
+    ours = ("ARGS", "OUT", "VENV", "SERVING_VENV")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MAKE", "MFLAGS")) and name not in ours
+    }
 
 
 def questions() -> dict:

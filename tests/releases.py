@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import TEMPLATE
+from conftest import TEMPLATE, as_in_a_terminal
 
 ROOT = "{{cookiecutter.repo_name}}"
 PACKAGE = "src/{{cookiecutter.src_package_name}}"
@@ -27,7 +27,7 @@ IDENTITY = {
 
 def environment(**more: str) -> dict[str, str]:
     """As in a terminal: what make or git said to a process above these tests is not handed on."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "GIT_"))}
+    kept = {name: value for name, value in as_in_a_terminal().items() if not name.startswith("GIT_")}
     return kept | IDENTITY | more
 
 

@@ -2,7 +2,6 @@
 
 import ast
 import json
-import os
 import subprocess
 import sys
 import tomllib
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TEMPLATE, questions
+from conftest import TEMPLATE, as_in_a_terminal, questions
 
 CHOICES = [
     (question, choice)
@@ -155,9 +154,8 @@ def test_what_is_copied_holds_no_jinja_and_covers_the_source():
 
 def make(repository: Path, *arguments: str) -> subprocess.CompletedProcess:
     """make as a person calls it, also where these tests are themselves run by make."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
-        ["make", *arguments], cwd=repository, env=environment, check=False, capture_output=True, text=True
+        ["make", *arguments], cwd=repository, env=as_in_a_terminal(), check=False, capture_output=True, text=True
     )
 
 
