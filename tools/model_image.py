@@ -1,7 +1,8 @@
 """The way of a model's image, for real: built, smoke-tested, pushed to a registry, pulled, run and asked.
 
-    python tools/model_image.py REPOSITORY      a rendered repository with two trained runs; VENV as its Makefile has it
+    python tools/model_image.py REPOSITORY
 
+REPOSITORY is a rendered one with two trained runs; VENV as its Makefile has it, and the Python is that environment's.
 Needs Debian's buildah, crun, mmdebstrap and docker-registry, and root. The Dockerfile of the image is the reproduction
 of what s2i writes (docker/s2i_dockerfile.py in the repository), because s2i itself is in no package registry.
 """
@@ -18,6 +19,8 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+import yaml
 
 HERE = Path(__file__).parent
 BASE = "docker.io/library/python:3.11-slim-bookworm"
@@ -37,12 +40,16 @@ def say(text: str, began: float | None = None) -> None:
     print(text + (f" ({time.monotonic() - began:.1f} s)" if began else ""), flush=True)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextlib.contextmanager
 def registry(folder: Path):
     """Debian's docker-registry on loopback; gives its host:port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = folder / "registry.yml"
     settings.write_text(
         f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\n"
@@ -103,6 +110,35 @@ def ask(repository: Path, image: str) -> str:
         server.wait(30)
 
 
+def route(repository: Path, python: Path, image: str) -> str:
+    """Run the image as the bandit's router, with the variables of its overlay, and ask it for a branch."""
+    built = run(str(python.with_name("kubectl")), "kustomize", "aisg-context/seldon/overlays/bandit", cwd=repository)
+    components = yaml.safe_load(built)["spec"]["predictors"][0]["componentSpecs"]
+    (bandit,) = [one["spec"]["containers"][0] for one in components if one["spec"]["containers"][0]["name"] == "bandit"]
+    ports = [free_port() for _ in range(3)]
+    names = [f"PREDICTIVE_UNIT_{kind}_SERVICE_PORT" for kind in ("HTTP", "GRPC", "METRICS")]
+    settings = {item["name"]: item["value"] for item in bandit["env"]} | dict(zip(names, map(str, ports), strict=True))
+    container = run("buildah", "from", "--pull-never", image).strip()
+    words = [f"--env={name}={value}" for name, value in settings.items()]
+    server = subprocess.Popen(
+        ["buildah", "run", "--isolation=chroot", *words, container, "--", "/s2i/bin/run"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{ports[0]}/route"
+    question = urllib.request.Request(address, b'{"data": {"ndarray": [[0]]}}', {"Content-Type": "application/json"})
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError), urllib.request.urlopen(question) as response:
+                answer = json.load(response)
+                break
+            time.sleep(0.1)
+        return f"as the bandit's router it says {answer['data']['ndarray']}, {answer['meta']['tags']}"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+        run("buildah", "rm", container)
+
+
 def spoilt(bundle: Path, folder: Path) -> dict[str, Path]:
     """Copies of the bundle that must be refused."""
     corrupted, differing = folder / "corrupted", folder / "differing"
@@ -154,6 +190,7 @@ def main(repository: Path) -> None:
         run("buildah", "pull", "--tls-verify=false", image)
         say(f"pulled {image}", began)
         say(ask(repository, image).strip())
+        say(route(repository, python, image))
         container = run("buildah", "from", "--pull-never", image).strip()
         found = run("buildah", "run", "--isolation=chroot", container, "--", "pip", "list")
         run("buildah", "rm", container)

@@ -22,6 +22,18 @@ MISTAKES = {
         f"{ARGO}/package-model.yml", "secondsAfterSuccess: 86400", "secondsAfterSuccess: a day", "argo",
         ["package-model.yml", "ttlStrategy.secondsAfterSuccess"],
     ),
+    "a misspelt field of a parameter": (
+        f"{ARGO}/package-model.yml", "enum: [max, min]", "enums: [max, min]", "argo",
+        ["package-model.yml", "spec.arguments.parameters.3.enums", "no such field"],
+    ),
+    "a misspelt field of a step's argument": (
+        f"{ARGO}/package-model.yml", "{name: commit, value: \"", "{name: commit, values: \"", "argo",
+        ["package-model.yml", "spec.templates.0.steps.6.0.arguments.parameters.2.values"],
+    ),
+    "a word where a mapping belongs": (
+        f"{SELDON}/base/deployment.yml", "requests: {cpu: 250m, memory: 256Mi}", "requests: much", "seldon",
+        ["base/deployment.yml", "resources.requests", "much"],
+    ),
     "an entrypoint that there is not": (
         f"{ARGO}/package-model.yml", "entrypoint: package-model", "entrypoint: package", "argo",
         ["package-model.yml", "spec.entrypoint", "package"],

@@ -4,10 +4,9 @@ A model says what fields there are, not whether a step, a parameter, a volume or
 tells that when the workflow is submitted, or when it has run for an hour.
 """
 
-import inspect
 import re
+import typing
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import yaml
@@ -48,34 +47,49 @@ def check_argo(root: Path) -> Iterator[Finding]:
             yield from _pods(root, path, document["spec"])
 
 
-@cache
-def _models() -> dict[str, type]:
-    """Argo's models by kind; as the package ships them they pass over unknown fields, here they do not."""
+def _fields(path: Path, document: dict) -> Iterator[Finding]:
+    """Unknown fields, and values of another type."""
     import pydantic
     from hera.workflows import models
 
-    classes = [item for _, item in inspect.getmembers(models, inspect.isclass) if issubclass(item, pydantic.BaseModel)]
-    for item in classes:
-        item.model_config = {**item.model_config, "extra": "forbid"}
-    for item in classes:
-        item.model_rebuild(force=True)
-    for item in classes:  # once more: a model takes in those that it is made of as they are then
-        item.model_rebuild(force=True)
-    return {"Workflow": models.Workflow, "WorkflowTemplate": models.WorkflowTemplate}
-
-
-def _fields(path: Path, document: dict) -> Iterator[Finding]:
-    import pydantic
-
-    model = _models().get(document.get("kind"))
+    kinds = {"Workflow": models.Workflow, "WorkflowTemplate": models.WorkflowTemplate}
+    model = kinds.get(document.get("kind"))
     if model is None or document.get("apiVersion") != "argoproj.io/v1alpha1":
         yield Finding(path, "kind", f"{document.get('apiVersion')} {document.get('kind')} is not one of Argo's")
         return
+    for field, known in _unknown(document, model, ""):
+        yield Finding(path, field, f"there is no such field; there are {', '.join(sorted(known))}")
     try:
         model.model_validate(document)
     except pydantic.ValidationError as error:
         for problem in error.errors():
             yield Finding(path, ".".join(map(str, problem["loc"])), problem["msg"])
+
+
+def _unknown(value, kind, field: str) -> Iterator[tuple[str, set[str]]]:
+    """Fields that a model does not have, which the models as they are shipped pass over: (field, those it has)."""
+    import pydantic
+
+    if isinstance(kind, type) and issubclass(kind, pydantic.RootModel):  # a list that has a name of its own
+        kind = kind.model_fields["root"].annotation
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is list and isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _unknown(inner, parts[0], f"{field}.{number}")
+    elif origin is dict and isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _unknown(inner, parts[1], f"{field}.{key}")
+    elif origin not in (list, dict) and parts:  # this or that, or nothing
+        for part in parts:
+            yield from _unknown(value, part, field)
+    elif isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
+        members = {item.alias or name: item.annotation for name, item in kind.model_fields.items()}
+        for key, inner in value.items():
+            here = f"{field}.{key}".lstrip(".")
+            if key not in members:
+                yield here, set(members)
+            else:
+                yield from _unknown(inner, members[key], here)
 
 
 def _submission(path: Path, spec: dict, templates: dict[str, dict]) -> Iterator[Finding]:
@@ -142,6 +156,8 @@ def _steps(template: dict, place: str, templates: dict[str, dict], known: set[st
         made = set()
         for step in group:
             field = f"{place}.steps.{number}.{step.get('name')}"
+            if not step.get("name"):
+                yield field, "a step needs a name"
             called = templates.get(step.get("template"))
             if called is None:
                 yield field, f"no template is called {step.get('template')}; there are {', '.join(templates)}"
@@ -155,8 +171,8 @@ def _steps(template: dict, place: str, templates: dict[str, dict], known: set[st
                     yield field, f"{step['template']} needs the input {name}"
             yield from _tags(step, field, known)
             outputs = _named((called.get("outputs") or {}).get("parameters"))
-            made |= {f"steps.{step['name']}.outputs.parameters.{name}" for name in outputs}
-            made |= {f"steps.{step['name']}.{name}" for name in ("status", "id", "outputs.result")}
+            made |= {f"steps.{step.get('name')}.outputs.parameters.{name}" for name in outputs}
+            made |= {f"steps.{step.get('name')}.{name}" for name in ("status", "id", "outputs.result")}
         known = known | made
 
 

@@ -82,7 +82,8 @@ def _quantities(value, field: str = "") -> Iterator[tuple[str, str]]:
             here = f"{field}.{key}".lstrip(".")
             if key == "resources" and isinstance(inner, dict):
                 for group in ("requests", "limits"):
-                    for name, quantity in (inner.get(group) or {}).items():
+                    quantities = inner.get(group)
+                    for name, quantity in quantities.items() if isinstance(quantities, dict) else ():
                         yield f"{here}.{group}.{name}", str(quantity)
             else:
                 yield from _quantities(inner, here)

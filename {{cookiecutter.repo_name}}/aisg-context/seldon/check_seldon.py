@@ -15,6 +15,7 @@ from findings import Finding, as_pod, check_manifest, needs, tool
 
 SELDON = Path("aisg-context/seldon")
 KUSTOMIZATION = "kustomization.yml"
+QUANTITIES, SINGLE = "ResourceList", ("Quantity", "IntOrString", "Time")  # of the SDK's models
 SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 
 
@@ -80,18 +81,22 @@ def _typed(value, kind: str, field: str, models) -> Iterator[tuple[str, str]]:
             yield field, f"must be {kind}, not {value!r}"
     elif isinstance(value, str | int | float):
         # Quantities, times, enumerations and numbers that may be words are models too, without members.
-        if kind not in ("Quantity", "IntOrString", "Time") and getattr(models, kind).swagger_types:
+        if kind == QUANTITIES or (kind not in SINGLE and getattr(models, kind).swagger_types):
             yield field, f"must be a mapping, not {value!r}"
     else:
-        yield from _members(value, getattr(models, kind), field, models)
+        yield from _members(value, kind, field, models)
 
 
-def _members(value, model, field: str, models) -> Iterator[tuple[str, str]]:
+def _members(value, kind: str, field: str, models) -> Iterator[tuple[str, str]]:
     if not isinstance(value, dict):
         yield field, f"must be a mapping, not {value!r}"
         return
+    if kind == QUANTITIES:
+        return  # they are judged as Kubernetes objects below
+    model = getattr(models, kind)
     if not model.swagger_types:
-        return  # a mapping of quantities, which are judged as Kubernetes objects below
+        yield field, f"must be a word or a number, not {value!r}"
+        return
     known = {name: model.swagger_types[attribute] for attribute, name in model.attribute_map.items()}
     for key, inner in value.items():
         here = f"{field}.{key}".lstrip(".")
