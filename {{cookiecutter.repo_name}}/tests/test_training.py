@@ -64,6 +64,15 @@ def test_train_steps_bounds_the_whole_run(in_workplace, data_file):
     assert checkpoint["epoch"] == 2
 
 
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_a_run_may_be_as_short_as_one_step(steps):
+    hyperparameters = training.Hyperparameters.of("default", train_steps=steps)
+    progress = training.begin(hyperparameters, 3500, torch.device("cpu"))
+    digits = torch.zeros(3500, 1, 28, 28), torch.zeros(3500, dtype=torch.int64)
+    training.run_epoch(progress, *digits, hyperparameters.batch_size, steps, on_step=lambda: None)
+    assert progress.step == steps
+
+
 def test_options_that_do_not_go_together_are_refused(stage, data_file):
     assert "--momentum belongs to SGD" in stage("train", "--momentum", "0.9", fails=True).stderr
     assert "leave out --lr" in stage("train", "--resume", "x", "--lr", "0.1", fails=True).stderr

@@ -24,6 +24,7 @@ TENSORBOARD = "tensorboard"  # the folder of event files among a run's outputs
 
 # `default`: Adam with the one-cycle schedule (https://arxiv.org/abs/1708.07120), `lr` its peak.
 # `article`: SGD with momentum.
+WARM_UP = 0.21  # share of the steps; with 0.2, five steps in all warm up in none, and torch divides by that
 RECIPES = {
     "default": {"batch_size": 64, "lr": 5e-3, "momentum": None},
     "article": {"batch_size": 128, "lr": 0.01, "momentum": 0.5},
@@ -185,8 +186,9 @@ def begin(hyperparameters: Hyperparameters, digits: int, device: torch.device) -
         sgd = torch.optim.SGD(network.parameters(), lr=hyperparameters.lr, momentum=hyperparameters.momentum)
         return Progress(network, parallel, sgd, None)
     adam = torch.optim.Adam(network.parameters(), lr=hyperparameters.lr)
+    steps = steps_in_all(hyperparameters, digits)
     one_cycle = torch.optim.lr_scheduler.OneCycleLR(
-        adam, max_lr=hyperparameters.lr, total_steps=steps_in_all(hyperparameters, digits), pct_start=0.2, div_factor=10
+        adam, max_lr=hyperparameters.lr, total_steps=steps, pct_start=WARM_UP, div_factor=10
     )
     return Progress(network, parallel, adam, one_cycle)
 
