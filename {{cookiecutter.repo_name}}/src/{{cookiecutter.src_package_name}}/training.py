@@ -22,9 +22,9 @@ from .network import Network, normalise
 
 TENSORBOARD = "tensorboard"  # the folder of event files among a run's outputs
 
+WARM_UP = 0.21  # share of the steps; with 0.2, five steps in all warm up in none, and torch divides by that
 # `default`: Adam with the one-cycle schedule (https://arxiv.org/abs/1708.07120), `lr` its peak.
 # `article`: SGD with momentum.
-WARM_UP = 0.21  # share of the steps; with 0.2, five steps in all warm up in none, and torch divides by that
 RECIPES = {
     "default": {"batch_size": 64, "lr": 5e-3, "momentum": None},
     "article": {"batch_size": 128, "lr": 0.01, "momentum": 0.5},
