@@ -234,6 +234,19 @@ def bake_times(rounds: int) -> str:
     return "\n".join([*lines, f"| this template | {ours:.2f} | {ours / other:.2f} |"])
 
 
+def sweep_table(repository: Path, python: Path) -> str:
+    """The group of ten as `make sweep` runs it, and the same ten one after the other."""
+    lines = ["| sweep of ten | seconds | ratio |", "|---|---|---|"]
+    took = {}
+    for name, words in (("as many at a time as there are cores", []), ("one after the other", ["--concurrency", "1"])):
+        began = time.perf_counter()
+        group = ["aisg-context/polyaxon/runner.py", "hparam-group", *words]
+        run(python, *group, cwd=repository, stdout=subprocess.DEVNULL)
+        took[name] = time.perf_counter() - began
+    slowest = max(took.values())
+    return "\n".join([*lines, *(f"| {name} | {value:.1f} | {slowest / value:.2f} |" for name, value in took.items())])
+
+
 def training_table(repository: Path, python: Path) -> str:
     """The repository's own comparison of its training with a DataLoader."""
     search = os.pathsep.join(str(repository / name) for name in ("src", "bench"))
@@ -275,6 +288,7 @@ def main() -> None:
         "a plain body in FastAPI; the others have no such form here.",
         "## Training",
         training_table(repository, python),
+        sweep_table(repository, python),
         "## Making a repository",
         bake_times(2 * given.rounds),
     ]
