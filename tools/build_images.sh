@@ -42,9 +42,11 @@ build() {
 }
 
 run() {
-    local repository=$1 name=$2 folder=$3 image container code=0
+    local repository name=$2 folder=$3 image container code=0
+    repository=$(basename "$(realpath "$1")")
     shift 3
-    image=$(buildah images --format '{{.Name}}:{{.Tag}}' | grep "/$(basename "$repository")/$name:" | head -1)
+    image=$(buildah images --format '{{.Name}}:{{.Tag}}' | grep --max-count=1 "/$repository/$name:") ||
+        { echo "There is no image $name of $repository here. Build it with: $0 build" >&2; return 1; }
     container=$(buildah from --pull-never "$image")
     buildah run --isolation=chroot --volume="$folder:/volume" "$container" -- "$@" || code=$?
     buildah rm "$container" >/dev/null
