@@ -76,6 +76,25 @@ def settings_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def bake(cookies_session) -> Callable[..., Path]:
+    """Make a repository as `cookiecutter --no-input` does, hooks and all; the same answers are made once.
+
+    cookiecutter renders answers that are given so: for those that hold braces there is `make_repository`.
+    """
+    made: dict[tuple, Path] = {}
+
+    def make(**answers: str) -> Path:
+        key = tuple(sorted(answers.items()))
+        if key not in made:
+            result = cookies_session.bake(extra_context=answers)
+            assert result.exception is None, result.exception
+            made[key] = result.project_path
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_repository(tmp_path_factory, settings_file) -> Callable[..., Path]:
     """Make a repository of typed answers, hooks and all; the same answers are made once."""
     made: dict[str, Path] = {}
