@@ -1,6 +1,5 @@
 """What the tests share: the template, its rules as a module, and repositories made once and read by many tests."""
 
-import importlib.util
 import json
 import os
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from unittest import mock
 
+import pre_gen_project
 import pytest
 from cookiecutter import prompt
 from cookiecutter.generate import generate_context
@@ -60,10 +60,7 @@ def expression(variable: str) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def rules() -> ModuleType:
     """hooks/pre_gen_project.py. It is a valid module before Jinja renders it; only main() reads the answers."""
-    spec = importlib.util.spec_from_file_location("pre_gen_project", TEMPLATE / "hooks/pre_gen_project.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return pre_gen_project
 
 
 @pytest.fixture(scope="session")
