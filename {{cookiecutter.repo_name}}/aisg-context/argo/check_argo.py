@@ -142,12 +142,28 @@ def references(document: dict, submitted: list[dict], objects: dict[str, set[str
         for mount, item in enumerate((template.get("container") or {}).get("volumeMounts") or []):
             if item.get("name") not in volumes | {volume.get("name") for volume in template.get("volumes") or []}:
                 yield f"{place}.container.volumeMounts.{mount}", f"no volume is called {item.get('name')}"
+        yield from _retries(template, place)
         yield from _steps(template, place, templates, known)
         used |= {step.get("template") for group in template.get("steps") or [] for step in group}
         yield from _tags({key: value for key, value in template.items() if key != "steps"}, place, known)
     for number, name in enumerate(names):
         if name not in used:
             yield f"spec.templates.{number}.name", f"no step calls {name}"
+
+
+def _retries(template: dict, place: str) -> Iterator[tuple[str, str]]:
+    """Argo ends every further try maxDuration after the first began, which leaves a late one no time."""
+    longest = ((template.get("retryStrategy") or {}).get("backoff") or {}).get("maxDuration")
+    if longest is None:
+        return
+    parts = re.findall(r"(\d+)([hms]?)", str(longest))
+    seconds = sum(int(number) * {"h": 3600, "m": 60}.get(unit, 1) for number, unit in parts)
+    if seconds <= template.get("activeDeadlineSeconds", 0):
+        yield (
+            f"{place}.retryStrategy.backoff.maxDuration",
+            f"{longest} after the first try began, every other is ended; one alone may take "
+            f"{template['activeDeadlineSeconds']} s (activeDeadlineSeconds)",
+        )
 
 
 def _steps(template: dict, place: str, templates: dict[str, dict], known: set[str]) -> Iterator[tuple[str, str]]:
