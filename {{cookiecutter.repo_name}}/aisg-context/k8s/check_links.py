@@ -43,9 +43,7 @@ def _service(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
         yield "spec.type", f"{item['spec']['type']} opens it to the network; it must be ClusterIP"
     selector = item["spec"].get("selector") or {}
     if SELDON_LABEL in selector:
-        served = [other["metadata"]["name"] for other in _alike(item, objects) if other["kind"] == "SeldonDeployment"]
-        if selector != {SELDON_LABEL: served[0]}:
-            yield "spec.selector", f"{selector} selects the pods of no SeldonDeployment; there is {served[0]}"
+        yield from _metrics_service(item, objects)
         return
     pods = [
         other["spec"]["template"]
@@ -62,6 +60,23 @@ def _service(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
         target = port.get("targetPort", port["port"])
         if target not in open_ports:
             yield f"spec.ports.{number}.targetPort", f"no container has a port {target}"
+
+
+def _metrics_service(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
+    """A service of the pods that Seldon makes: their namespace and labels, and the ports of the model's container."""
+    served = next((other for other in _alike(item, objects) if other["kind"] == "SeldonDeployment"), None)
+    if served is None:
+        yield "metadata.namespace", f"there is no SeldonDeployment in {item['metadata'].get('namespace')}"
+        return
+    component = served["spec"]["predictors"][0]["componentSpecs"][0]
+    labels = {SELDON_LABEL: served["metadata"]["name"]} | (component.get("metadata") or {}).get("labels", {})
+    selector = item["spec"]["selector"]
+    if not selector.items() <= labels.items():
+        yield "spec.selector", f"{selector} selects no pods of the SeldonDeployment; theirs are {labels}"
+    open_ports = {port.get("containerPort") for port in component["spec"]["containers"][0].get("ports") or []}
+    for number, port in enumerate(item["spec"]["ports"]):
+        if port.get("targetPort", port["port"]) not in open_ports:
+            yield f"spec.ports.{number}.targetPort", f"the model's container has no port {port.get('targetPort')}"
 
 
 def _binding(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
