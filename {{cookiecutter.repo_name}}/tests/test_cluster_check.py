@@ -66,6 +66,66 @@ MISTAKES = {
         f"{ARGO}/package-model.yml", 'factor: "2"}}\n      outputs', 'factor: "2", maxDuration: 5m}}\n      outputs',
         "argo", ["package-model.yml", "spec.templates.2.retryStrategy.backoff.maxDuration", "1200 s"],
     ),
+    "a retry policy that Argo does not have": (
+        f"{ARGO}/package-model.yml", "retryPolicy: Always", "retryPolicy: Allways", "argo",
+        ["package-model.yml", "spec.templates.1.retryStrategy.retryPolicy", "Allways"],
+    ),
+    "a duration that is none": (
+        f"{ARGO}/package-model.yml", "duration: 20s", "duration: 20 seconds", "argo",
+        ["package-model.yml", "spec.templates.1.retryStrategy.backoff.duration", "20 seconds"],
+    ),
+    "a number of tries that is none": (
+        f"{ARGO}/package-model.yml", 'limit: "2"', 'limit: "two"', "argo",
+        ["package-model.yml", "spec.templates.1.retryStrategy.limit", "two"],
+    ),
+    "a way to remove pods that Argo does not have": (
+        f"{ARGO}/package-model.yml", "strategy: OnPodSuccess", "strategy: OnPodSucess", "argo",
+        ["package-model.yml", "spec.podGC.strategy", "OnPodSucess"],
+    ),
+    "a workflow in another namespace than its account": (
+        f"{ARGO}/package-model.yml", "namespace: polyaxon-v1", "namespace: argo", "argo",
+        ["package-model.yml", "spec.serviceAccountName", "model-packager"],
+    ),
+    "a secret that nobody makes, in a workflow": (
+        f"{ARGO}/package-model.yml", "secretName: gcp-imagepullsecrets", "secretName: regcred", "links",
+        ["package-model.yml", "spec.volumes.1.secret.secretName", "regcred"],
+    ),
+    "a secret that nobody makes, in a deployment": (
+        f"{K8S}/jupyterlab.yml", "{name: workspace-password,", "{name: workspace-pasword,", "links",
+        ["jupyterlab.yml", "secretKeyRef.name", "workspace-pasword"],
+    ),
+    "a probe of a port that Seldon does not name so": (
+        f"{SELDON}/base/deployment.yml", "{path: /health/ping, port: http}", "{path: /health/ping, port: rest}",
+        "seldon", ["base/deployment.yml", "livenessProbe.httpGet.port", "rest"],
+    ),
+    "a grace period that is over before SIGTERM": (
+        f"{SELDON}/base/deployment.yml", "terminationGracePeriodSeconds: 30", "terminationGracePeriodSeconds: 5",
+        "seldon", ["base/deployment.yml", "terminationGracePeriodSeconds", "10 s"],
+    ),
+    "a budget that lets no node be drained": (
+        f"{SELDON}/base/deployment.yml", "{maxUnavailable: 1}", "{maxUnavailable: 0}", "seldon",
+        ["base/deployment.yml", "pdbSpec.maxUnavailable", "drained"],
+    ),
+    "scaling by a share of what was not asked for": (
+        f"{SELDON}/base/deployment.yml", "requests: {cpu: 100m, memory: 64Mi}", "requests: {memory: 64Mi}", "seldon",
+        ["base/deployment.yml", "spec.predictors.0.svcOrchSpec.resources.requests", "cpu"],
+    ),
+    "a claim that one node alone can write": (
+        f"{K8S}/volume.yml", "[ReadWriteMany]", "[ReadWriteOnce]", "links", ["volume.yml", "spec.accessModes"],
+    ),
+    "a verb that Kubernetes does not have": (
+        f"{K8S}/model-packager.yml", "create, patch]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding",
+        "create, apply]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding", "links",
+        ["model-packager.yml", "rules.0.verbs", "apply"],
+    ),
+    "a probe of a port that the container does not have": (
+        f"{K8S}/jupyterlab.yml", "tcpSocket: {port: http}", "tcpSocket: {port: web}", "links",
+        ["jupyterlab.yml", "containers.0.readinessProbe.tcpSocket.port", "web"],
+    ),
+    "a name that Kubernetes does not take": (
+        f"{K8S}/volume-owner.yml", "name: volume-owner", "name: volume_owner", "kubernetes",
+        ["volume-owner.yml", "metadata.name", "volume_owner"],
+    ),
     "a volume that there is not": (
         f"{ARGO}/package-model.yml", "- {name: registry-login, mountPath", "- {name: login, mountPath", "argo",
         ["package-model.yml", "volumeMounts", "login"],
