@@ -147,6 +147,10 @@ MISTAKES = {
         f"{ARGO}/package-model.yml", "serviceAccountName: model-packager", "serviceAccountName: packager", "argo",
         ["package-model.yml", "serviceAccountName", "packager"],
     ),
+    "an account of a step that no manifest makes": (
+        f"{ARGO}/package-model.yml", "serviceAccountName: model-smoke-test", "serviceAccountName: smoke-test", "argo",
+        ["package-model.yml", "spec.templates.5.serviceAccountName", "smoke-test"],
+    ),
     "a workflow of a template that there is not": (
         f"{ARGO}/model-pkg.yml", "-package-model}", "-package}", "argo",
         ["model-pkg.yml", "workflowTemplateRef"],

@@ -141,6 +141,9 @@ def references(document: dict, submitted: list[dict], objects: dict[str, set[str
         place = f"spec.templates.{number}"
         known = OF_THE_WORKFLOW | {f"workflow.parameters.{name}" for name in parameters}
         known |= {f"inputs.parameters.{name}" for name in _named((template.get("inputs") or {}).get("parameters"))}
+        own = template.get("serviceAccountName", account)
+        if own != account and own not in objects["ServiceAccount"]:
+            yield f"{place}.serviceAccountName", f"no file under {KUBERNETES} makes the account {own} there"
         yield from _retries(template, place)
         yield from _steps(template, place, templates, known)
         used |= {step.get("template") for group in template.get("steps") or [] for step in group}
