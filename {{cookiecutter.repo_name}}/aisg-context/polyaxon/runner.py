@@ -22,7 +22,7 @@ import tomllib
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class Run:
 
     def read_outputs(self) -> None:
         record = OUTPUTS / "runs" / self.uuid / "run.plx.json"
-        if record.is_file():
+        with suppress(OSError, ValueError):  # none, or cut short by a kill
             self.outputs = json.loads(record.read_text(encoding="utf-8")).get("outputs") or {}
 
 

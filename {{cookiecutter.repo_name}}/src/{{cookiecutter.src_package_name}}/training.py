@@ -139,6 +139,8 @@ def resume(uuid: str, data_file: Path = DATA_FILE, echo: Callable = tqdm.write) 
         raise UserError(f"Run {run.uuid} has finished; there is nothing to resume.")
     if not run.checkpoint.is_file():
         raise UserError(f"Run {run.uuid} stopped before its first whole epoch. Start a new one with: make train")
+    if not run.inputs:
+        raise UserError(f"Run {run.uuid} cannot be resumed: its record is damaged. Start a new one with: make train")
     hyperparameters = Hyperparameters(**{item.name: run.inputs[item.name] for item in fields(Hyperparameters)})
     dataset = load(data_file)
     changed = [key for key, value in _source(dataset).items() if run.inputs.get(key) != value]
