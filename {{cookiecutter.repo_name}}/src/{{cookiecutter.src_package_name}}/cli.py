@@ -92,7 +92,7 @@ def train(data_file: Path, recipe: str, bucket: str | None, name: str, resume: s
     changed = [f"--{key.replace('_', '-')}" for key, value in given.items() if value is not None]
     if changed:
         raise UserError(f"--resume goes on with the run's own hyperparameters; leave out {', '.join(changed)}.")
-    training.resume(resume, data_file)
+    training.resume(resume, data_file, bucket)
 
 
 @main.command()

@@ -128,7 +128,9 @@ def train(
         return _train(tracked, hyperparameters, dataset, None, echo, target)
 
 
-def resume(uuid: str, data_file: Path = DATA_FILE, echo: Callable = tqdm.write) -> str:
+def resume(
+    uuid: str, data_file: Path = DATA_FILE, bucket: str | None = None, echo: Callable = tqdm.write
+) -> str:
     """Go on with a run that was stopped or killed, from its last whole epoch, with its own hyperparameters.
 
     Raises:
@@ -137,10 +139,10 @@ def resume(uuid: str, data_file: Path = DATA_FILE, echo: Callable = tqdm.write) 
     run = runs.find(uuid)
     if run.status == "succeeded":
         raise UserError(f"Run {run.uuid} has finished; there is nothing to resume.")
-    if not run.checkpoint.is_file():
-        raise UserError(f"Run {run.uuid} stopped before its first whole epoch. Start a new one with: make train")
     if not run.inputs:
         raise UserError(f"Run {run.uuid} cannot be resumed: its record is damaged. Start a new one with: make train")
+    if not run.checkpoint.is_file():
+        raise UserError(f"Run {run.uuid} stopped before its first whole epoch. Start a new one with: make train")
     hyperparameters = Hyperparameters(**{item.name: run.inputs[item.name] for item in fields(Hyperparameters)})
     dataset = load(data_file)
     changed = [key for key, value in _source(dataset).items() if run.inputs.get(key) != value]
@@ -148,8 +150,9 @@ def resume(uuid: str, data_file: Path = DATA_FILE, echo: Callable = tqdm.write) 
         raise UserError(
             f"Run {run.uuid} cannot be resumed: {', '.join(changed)} changed since. Start a new one with: make train"
         )
+    target = _bucket(bucket)
     tracked = runs.start(run.name, resume=run.uuid)
-    return _train(tracked, hyperparameters, dataset, run.checkpoint, echo)
+    return _train(tracked, hyperparameters, dataset, run.checkpoint, echo, target)
 
 
 def find_finished(hyperparameters: Hyperparameters, data_file: Path = DATA_FILE) -> runs.Run | None:
