@@ -23,6 +23,10 @@ class Stages(click.Group):
             return super().invoke(context)
         except UserError as error:
             raise click.ClickException(str(error)) from None
+        except OSError as error:  # no space, no permission, a file where a folder should be
+            if error.filename is None:
+                raise
+            raise click.ClickException(f"{error.filename}: {error.strerror}.") from None
         except Stopped as stopped:
             click.echo(stopped, err=True)
             sys.exit(128 + stopped.number)
