@@ -1,13 +1,13 @@
 """The stages as commands: the same on a laptop, in the Makefile and in the Polyaxonfiles."""
 
 import json
-import signal
 import sys
 from pathlib import Path
 
 import click
 
 # Only what starts fast is imported here; a stage imports its own libraries when it runs.
+from . import signals
 from .bundle_files import BUNDLE
 from .data import DATA_FILE, RAW_FOLDER
 from .errors import Stopped, UserError
@@ -35,8 +35,7 @@ class Stages(click.Group):
 @click.group(cls=Stages, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 def main() -> None:
     """Train, package and serve a reader of handwritten digits."""
-    # A SIGTERM ends a command as Ctrl-C does: what it started is ended too.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signals.exit_on_all()
 
 
 @main.command()

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from . import distributed, lineage, runs
+from . import distributed, lineage, runs, signals
 from .data import DATA_FILE, Dataset, Digits, load
 from .errors import Stopped, UserError
 from .files import atomic_file
@@ -115,7 +115,7 @@ def train(
 
     Raises:
         UserError: there is no data, or there are no credentials for the bucket.
-        Stopped: SIGINT or SIGTERM came; the run is recorded as stopped and can be resumed.
+        Stopped: a signal to end came; the run is recorded as stopped and can be resumed.
     """
     dataset = load(data_file)
     with distributed.group():
@@ -346,11 +346,11 @@ def _log_missing(tracked, progress: Progress) -> None:
 
 @contextmanager
 def _signals():
-    """Collect SIGINT and SIGTERM in the list it gives, for the training loop to look at between two steps."""
+    """Collect the signals to end in the list it gives, for the training loop to look at between two steps."""
     caught: list[int] = []
     before = {
         number: signal.signal(number, lambda number, frame: caught.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in signals.endings()
     }
     try:
         yield caught
