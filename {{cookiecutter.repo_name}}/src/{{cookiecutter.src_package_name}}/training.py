@@ -128,9 +128,7 @@ def train(
         return _train(tracked, hyperparameters, dataset, None, echo, target)
 
 
-def resume(
-    uuid: str, data_file: Path = DATA_FILE, bucket: str | None = None, echo: Callable = tqdm.write
-) -> str:
+def resume(uuid: str, data_file: Path = DATA_FILE, bucket: str | None = None, echo: Callable = tqdm.write) -> str:
     """Go on with a run that was stopped or killed, from its last whole epoch, with its own hyperparameters.
 
     Raises:
@@ -349,8 +347,7 @@ def _signals():
     """Collect the signals to end in the list it gives, for the training loop to look at between two steps."""
     caught: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, frame: caught.append(number))
-        for number in signals.endings()
+        number: signal.signal(number, lambda number, frame: caught.append(number)) for number in signals.endings()
     }
     try:
         yield caught
