@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -87,6 +89,15 @@ def test_a_port_that_is_taken_is_told_and_the_server_there_stays(served, in_work
     port = url.rpartition(":")[2]
     assert f"Port {port} is taken" in stage("serve", "--port", port, fails=True).stderr
     assert local_server.published() == url
+
+
+def test_only_this_machine_can_ask_it(served, in_workplace):
+    for address in (local_server.published(), local_server.published("metrics")):
+        port = urlsplit(address).port
+        with socket.socket() as asked, socket.socket() as other:
+            assert asked.connect_ex(("127.0.0.1", port)) == 0
+            # On Linux a server that listens at every address is at this one too.
+            assert other.connect_ex(("127.0.0.2", port)) != 0
 
 
 def test_serve_ends_its_server_and_its_address_when_it_is_ended(served, workplace, in_workplace):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 
-from .bundle_files import BUNDLE, MODEL, environment_of
+from .bundle_files import BUNDLE, HOST_VARIABLE, MODEL, environment_of
 from .errors import UserError
 from .files import atomic_file
 
@@ -40,6 +40,7 @@ def server(
     port, grpc_port, metrics_port = port or free_port(), free_port(), free_port()
     environment |= {
         "PYTHONDONTWRITEBYTECODE": "1",  # the bundle stays as it was made
+        HOST_VARIABLE: HOST,  # asked from this machine, and by no other
         "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
         "PREDICTIVE_UNIT_GRPC_SERVICE_PORT": str(grpc_port),
         "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(metrics_port),
