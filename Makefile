@@ -9,13 +9,12 @@ ARGS ?=
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(PYTHON):
+# The environment holds a group of pyproject.toml when the group's mark is newer than that file. It may be half-made: by
+# a venv without pip, or without internet.
+$(VENV)/.has-%: pyproject.toml
 	@python3.11 --version >/dev/null 2>&1 || { echo "This needs Python 3.11 as python3.11; see https://www.python.org/downloads/" >&2; exit 1; }
-	python3.11 -m venv $(VENV)
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || python3.11 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet pip==26.1.2 # dependency groups came with 25.1
-
-# The environment holds a group of pyproject.toml when the group's mark is newer than that file.
-$(VENV)/.has-%: pyproject.toml | $(PYTHON)
 	$(PYTHON) -m pip install --quiet --group $*
 	@touch $@
 

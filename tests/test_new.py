@@ -6,7 +6,7 @@ import sys
 
 import new
 import pytest
-from conftest import TEMPLATE, context_of
+from conftest import TEMPLATE, as_in_a_terminal, context_of
 
 SCRIPT = TEMPLATE / "tools/new.py"
 
@@ -133,3 +133,11 @@ def test_leaving_at_a_prompt_leaves_nothing(tmp_path, settings_file):
     assert done.returncode == 1
     assert "nothing was made" in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_an_installation_that_had_no_internet_is_tried_again(tmp_path):
+    words = ["make", "new", f"VENV={tmp_path / 'venv'}", f"OUT={tmp_path}", "ARGS=--no-input"]
+    offline = as_in_a_terminal() | {"PIP_NO_INDEX": "1"}
+    for _ in range(2):
+        done = subprocess.run(words, cwd=TEMPLATE, env=offline, capture_output=True, text=True, check=False)
+        assert done.returncode and "No matching distribution found for pip==" in done.stderr, done.stderr

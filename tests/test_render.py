@@ -3,6 +3,7 @@
 import ast
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -179,6 +180,16 @@ def test_make_lists_every_verb_and_every_verb_is_listed(bake):
     makefile = (repository / "Makefile").read_text(encoding="utf-8").splitlines()
     assert verbs == {line.split()[1] for line in makefile if line.startswith(".PHONY: ")}
     assert {"setup", "data", "train", "best", "package", "serve", "predict", "pipeline", "test", "lint"} <= verbs
+
+
+@pytest.mark.parametrize("pip", [["--without-pip"], []])
+def test_a_setup_that_stopped_goes_on_and_until_then_is_named(bake, tmp_path, monkeypatch, pip):
+    repository, venv = shutil.copytree(bake(), tmp_path / "repository"), tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", *pip, venv], check=True)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    for verb, told in (("setup", "No matching distribution found"), ("data", "not finished. Go on with: make setup")):
+        done = make(repository, verb, f"VENV={venv}")
+        assert done.returncode == 2 and told in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("verb", ["data", "train", "pipeline", "test"])

@@ -295,6 +295,8 @@ def test_a_conflict_is_an_error_that_names_each_file_and_its_owner(conflicting):
     assert f"\n  Makefile  (line {line}; a file of the template's: prefer its lines)" in told
     assert "\n  src/digit_reader/network.py  (line " in told and "a file of yours: prefer your lines" in told
     assert "CONFLICT: 5 files hold both sides" in told and "make stops with a missing separator" in told
+    assert "\n  aisg-context/k8s/one.yml  (the template renamed it so, you otherwise: keep one, and git rm" in told
+    assert "\n  aisg-context/k8s/two.yml  (you renamed it so, the template otherwise: keep one, and git rm" in told
     assert "changed  template Makefile  CONFLICT\n" in checked
     assert "git checkout --ours FILE (yours)" in told and "git add FILE" in told and "git commit --message" in told
     assert "conflicts with your changes in 5 of your files" in checked
@@ -553,6 +555,47 @@ def test_a_persons_own_settings_of_cookiecutter_answer_nothing(releases, team, t
     upgrade(team, *template_is(releases), env={"COOKIECUTTER_CONFIG": str(config)})
     answers = json.loads((team / ".template-answers.json").read_text())["answers"]
     assert (answers["backup_region"], answers["author_name"]) == ("asia-southeast2", "your-team")
+
+
+OWN_SETTINGS = """
+[color]
+	ui = always
+[commit]
+	gpgSign = true
+[core]
+	autocrlf = true
+[merge]
+	conflictStyle = diff3
+	verifySignatures = true
+[safe]
+	bareRepository = explicit
+[status]
+	showUntrackedFiles = no
+"""
+
+
+def test_a_persons_own_settings_of_git_change_nothing(team, releases, tmp_path):
+    own = tmp_path / "gitconfig"
+    own.write_text(OWN_SETTINGS)
+    for path in ("Makefile", "README.md", f"{PACKAGE}/network.py"):
+        append(releases.root / path, "# The template's.")
+    releases.release(NEXT, "- A line.")
+    prepend(team / "README.md", "Ours.")
+    append(team / "Makefile", "# Ours.")
+    commit(team)
+    other = Path(shutil.copytree(team, tmp_path / "other"))
+    (team / "new.py").write_text("")
+    assert "new.py" in upgrade(team, env={"GIT_CONFIG_GLOBAL": str(own)}, code=1).stderr
+    (team / "new.py").unlink()
+    told = upgrade(team, *template_is(releases), code=4, env={"GIT_CONFIG_GLOBAL": str(own)}).stdout
+    assert told == upgrade(other, *template_is(releases), code=4).stdout
+    assert git(team, "ls-files", "--stage") == git(other, "ls-files", "--stage")
+    assert (team / "Makefile").read_bytes().replace(b"\r\n", b"\n") == (other / "Makefile").read_bytes()
+    (other / "left.py").write_text("<<<<<<< HEAD\n=======\n>>>>>>> template-1.0.0\n")
+    git(other, "reset", "--quiet", "--hard")
+    git(other, "add", "left.py")
+    git(other, "commit", "--quiet", "--message", "left")
+    assert "\n  left.py\n" in upgrade(other, code=1, env={"GIT_CONFIG_GLOBAL": str(own)}).stderr
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

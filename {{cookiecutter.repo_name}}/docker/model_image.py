@@ -7,7 +7,6 @@ model before it gets its name.
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import tomllib
@@ -23,8 +22,8 @@ import s2i_dockerfile
 # The package's name is the team's; pyproject.toml has it, as the module of its command.
 PROJECT = tomllib.loads((images.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PACKAGE = next(iter(PROJECT["scripts"].values())).partition(".")[0]
-bundle_files, errors, files, local_server = (
-    import_module(f"{PACKAGE}.{name}") for name in ("bundle_files", "errors", "files", "local_server")
+bundle_files, errors, files, local_server, signals = (
+    import_module(f"{PACKAGE}.{name}") for name in ("bundle_files", "errors", "files", "local_server", "signals")
 )
 
 FOLDER = Path("build/s2i")  # the Dockerfile and its context
@@ -117,8 +116,7 @@ def push_image(program: str, image: str, flags: tuple[str, ...]) -> str:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 def main() -> None:
     """The bundle as an image."""
-    # A SIGTERM ends a command as Ctrl-C does: what it started is ended too.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signals.exit_on_all()
 
 
 @main.command()

@@ -152,6 +152,11 @@ def test_an_unknown_source_is_refused(stage, tmp_path):
     )
 
 
+def test_a_folder_that_cannot_be_made_is_named(stage, tmp_path):
+    (tmp_path / "data").touch()
+    assert f"{tmp_path.name}/data" in stage("prepare", "--output", str(tmp_path / "data/digits"), fails=True).stderr
+
+
 def test_no_data_names_the_command_that_makes_it(stage, tmp_path):
     assert "make data" in stage("train", cwd=tmp_path, fails=True).stderr
     assert list(tmp_path.iterdir()) == []

@@ -1,10 +1,15 @@
 """pipeline, serve and predict over real HTTP; a second run does nothing again, a change runs what depends on it."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from {{ cookiecutter.src_package_name }} import client, local_server
 from {{ cookiecutter.src_package_name }}.errors import UserError
@@ -73,6 +78,28 @@ def test_predict_finds_the_server_that_serve_started(served, stage, workplace, t
     assert answers[0]["probability"] > 0.5
 
 
+def test_a_pipeline_beside_it_does_not_hide_it(served, stage, workplace, trained):
+    (workplace / "build/answers.json").unlink()
+    assert "was ended" in stage("pipeline").stdout
+    assert f"answered by run {trained}" in stage("predict", "--index", "87").stdout
+
+
+def test_a_port_that_is_taken_is_told_and_the_server_there_stays(served, in_workplace, stage):
+    url = local_server.published()
+    port = url.rpartition(":")[2]
+    assert f"Port {port} is taken" in stage("serve", "--port", port, fails=True).stderr
+    assert local_server.published() == url
+
+
+def test_only_this_machine_can_ask_it(served, in_workplace):
+    for address in (local_server.published(), local_server.published("metrics")):
+        port = urlsplit(address).port
+        with socket.socket() as asked, socket.socket() as other:
+            assert asked.connect_ex(("127.0.0.1", port)) == 0
+            # On Linux a server that listens at every address is at this one too.
+            assert other.connect_ex(("127.0.0.2", port)) != 0
+
+
 def test_serve_ends_its_server_and_its_address_when_it_is_ended(served, workplace, in_workplace):
     url = local_server.published()
     served.send_signal(signal.SIGTERM)
@@ -82,8 +109,42 @@ def test_serve_ends_its_server_and_its_address_when_it_is_ended(served, workplac
         client.ask(url, client.read_test_digits([0]))
 
 
+def test_a_terminal_that_closes_ends_the_server(finished, command, environment, in_workplace):
+    process = subprocess.Popen(
+        [*command, "serve"],
+        cwd=in_workplace,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert "Serving" in process.stdout.readline()
+    url = local_server.published()
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(30) == 128 + signal.SIGHUP
+    with pytest.raises(UserError, match="No server answers"):
+        client.ask(url, client.read_test_digits([0]))
+
+
 def test_serving_without_a_bundle_names_the_command_that_makes_it(stage, serving_python, tmp_path):
     assert "make package" in stage("serve", cwd=tmp_path, fails=True).stderr
+
+
+def test_no_proxy_is_asked_for_a_server_on_this_machine():
+    environment = {name: value for name, value in os.environ.items() if name != "no_proxy"}
+    done = subprocess.run(
+        ["make", "--no-print-directory", "--file=Makefile", "--file=-", "shown"],
+        input='shown: ; @echo "$$no_proxy"\n',
+        cwd=Path(__file__).parent.parent,
+        env=environment | {"NO_PROXY": "intranet.example"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    direct = requests.utils.should_bypass_proxies
+    assert direct("http://127.0.0.1:9000/", done.stdout.strip())
+    assert direct("http://intranet.example/", done.stdout.strip())
+    assert not direct("http://example.com/", done.stdout.strip())
 
 
 def test_serving_without_its_environment_names_the_command_that_makes_it(bundle, in_workplace, monkeypatch):

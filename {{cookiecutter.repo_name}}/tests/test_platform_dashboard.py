@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,6 +61,19 @@ def dashboard(folder: Path):
         assert process.wait(timeout=40) in (143, -signal.SIGTERM)
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0, "the server is still there"
+
+
+def test_ctrl_c_while_it_starts_leaves_no_server(tmp_path):
+    environment = os.environ | {"POLYAXON_OFFLINE_ROOT": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, PROGRAM, "--port", "1"], env=environment, stderr=subprocess.DEVNULL)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    limit = time.monotonic() + PATIENCE
+    while not (server := children.read_text().strip()) and time.monotonic() < limit:
+        time.sleep(0.05)
+    time.sleep(1)  # it waits for the server now, which takes some seconds
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=40)
+    assert server and not Path("/proc", server).exists()
 
 
 def shows(browser, address: str, text: str) -> bool:

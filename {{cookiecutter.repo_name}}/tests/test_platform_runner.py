@@ -184,7 +184,7 @@ def test_a_distributed_job_is_a_process_for_each_replica(run, tmp_path, capfd):
     assert {line[3] for line in lines} == {"3"} and len({line[4] for line in lines}) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_what_was_started(tmp_path, number):
     # The job starts a process of its own: that one has to go too.
     script = f"sleep 60 & echo $! > {tmp_path / 'pid'}; wait"

@@ -115,6 +115,19 @@ def test_a_trained_model_is_copied_to_the_bucket(storage, environment, command, 
     assert copied == (record.parent / "outputs/model.pt").read_bytes()
 
 
+def test_a_copy_that_failed_is_made_by_going_on(storage, environment, command, data_file, tmp_path):
+    def train(*words: str) -> subprocess.CompletedProcess:
+        where = {"POLYAXON_OFFLINE_ROOT": str(tmp_path), "STORAGE_EMULATOR_HOST": storage}
+        line = [*command, "train", "--data", data_file, *words]
+        return subprocess.run(line, env=environment | where, capture_output=True, text=True, timeout=240, check=False)
+
+    assert "there is no bucket nothing" in train("--train-steps", "3", "--bucket", "nothing").stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    done = train("--resume", run.name, "--bucket", "models")
+    assert done.returncode == 0, done.stderr
+    assert f"copied to gs://models/runs/{run.name}/model.pt" in done.stdout
+
+
 def test_a_bucket_that_is_not_there_is_named(storage, tmp_path):
     (tmp_path / "model.pt").write_bytes(b"model")
     with pytest.raises(UserError, match="there is no bucket nothing"):

@@ -40,6 +40,21 @@ def test_no_run_names_the_command_that_makes_one(stage, tmp_path):
     assert "make train" in stage("best", cwd=tmp_path, fails=True).stderr
 
 
+@pytest.mark.parametrize("content", ["", '{"uuid": "', "\x00" * 100])
+def test_a_record_that_a_kill_cut_short_hides_no_other_run(in_workplace, stage, trained, content):
+    record = in_workplace / "outputs/runs/cut-short" / runs.RECORD
+    record.parent.mkdir()
+    record.write_text(content, encoding="utf-8")
+    try:
+        assert "cut-short" not in stage("best").stdout
+        assert runs.find("cut-short").status == "damaged"
+        assert "its record is damaged" in stage("train", "--resume", "cut-short", fails=True).stderr
+        assert "is damaged, and only a run that succeeded" in stage("package", "--run", "cut-short", fails=True).stderr
+    finally:
+        record.unlink()
+        record.parent.rmdir()
+
+
 def test_a_run_is_found_by_the_beginning_of_its_uuid(in_workplace, trained):
     assert runs.find(trained[:8]).uuid == trained
     with pytest.raises(UserError, match="there is none"):

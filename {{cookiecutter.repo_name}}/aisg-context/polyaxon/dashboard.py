@@ -23,6 +23,7 @@ import click
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUTS = ROOT / os.environ.get("POLYAXON_OFFLINE_ROOT", "outputs")
 STATE = OUTPUTS / "dashboard"
+LOG = STATE / "server.log"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
 PATIENCE = 90  # seconds for the server to start: it makes its database first
 ENVIRONMENT = {
@@ -45,9 +46,8 @@ def start(port: int) -> subprocess.Popen:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise click.ClickException(f"Port {port} is taken. Choose another: make ui PORT={port + 1}")
-    log = STATE / "server.log"
     place = [f"--port={port}", "--host=127.0.0.1", "--workers=1", f"--path={STATE / 'sandbox'}"]
-    with log.open("w", encoding="utf-8") as file:
+    with LOG.open("w", encoding="utf-8") as file:
         server = subprocess.Popen(
             [haupt, "sandbox", "start", *place],
             env=os.environ | ENVIRONMENT,
@@ -56,16 +56,24 @@ def start(port: int) -> subprocess.Popen:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    try:
+        wait_until_ready(server, port)
+    except BaseException:  # Ctrl-C too: the server has a session of its own
+        end(server)
+        raise
+    return server
+
+
+def wait_until_ready(server: subprocess.Popen, port: int) -> None:
     limit = time.monotonic() + PATIENCE
     while server.poll() is None and time.monotonic() < limit:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz/", timeout=5).close()
-            return server
+            return
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)
-    end(server)
     raise click.ClickException(
-        f"The server did not start; its log is {log}:\n{log.read_text(encoding='utf-8')[-2000:]}"
+        f"The server did not start; its log is {LOG}:\n{LOG.read_text(encoding='utf-8')[-2000:]}"
     )
 
 
@@ -96,12 +104,20 @@ def connect(port: int):
     return RunClient
 
 
+def content(file: Path) -> dict | None:
+    """What a JSON file says; None where there is none, or a kill cut it short."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def push(client, pushed: dict[str, int]) -> list[str]:
     """Send the server each run that is new, or has changed, since it was `pushed`; gives their names."""
     names = []
     for record in sorted(OUTPUTS.glob("runs/*/run.plx.json"), key=lambda path: path.stat().st_mtime):
         run_uuid, changed = record.parent.name, record.stat().st_mtime_ns
-        if pushed.get(run_uuid) == changed:
+        if pushed.get(run_uuid) == changed or content(record) is None:
             continue
         run = client(owner="default", project=PROJECT, run_uuid=run_uuid, is_offline=True)
         run.load_offline_run(path=str(record.parent), run_client=run, reset_project=True, raise_if_not_found=True)
@@ -117,12 +133,13 @@ def push(client, pushed: dict[str, int]) -> list[str]:
 @click.option("--port", type=click.IntRange(1, 65535), default=8117)
 def main(port: int) -> None:
     """The Polyaxon dashboard on this machine, with the runs made here, until Ctrl-C."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the latter when the terminal closes
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     server = start(port)
     try:
         client = connect(port)
-        memory = STATE / "pushed.json"
-        pushed = json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
+        pushed = content(STATE / "pushed.json") or {}
         names = push(client, pushed)
         click.echo(f"{len(names)} runs new or changed, {len(pushed)} in all")
         click.echo(f"http://127.0.0.1:{port}/ui/default/{PROJECT}/runs   Ctrl-C ends it.")
@@ -130,7 +147,7 @@ def main(port: int) -> None:
             time.sleep(3)
             for name in push(client, pushed):
                 click.echo(f"new: {name}")
-        raise click.ClickException(f"The server ended by itself; its log is {STATE / 'server.log'}")
+        raise click.ClickException(f"The server ended by itself; its log is {LOG}")
     except KeyboardInterrupt:
         click.echo("Ended.")
     finally:

@@ -22,7 +22,7 @@ import tomllib
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class Run:
 
     def read_outputs(self) -> None:
         record = OUTPUTS / "runs" / self.uuid / "run.plx.json"
-        if record.is_file():
+        with suppress(OSError, ValueError):  # none, or cut short by a kill
             self.outputs = json.loads(record.read_text(encoding="utf-8")).get("outputs") or {}
 
 
@@ -386,12 +386,17 @@ def _cell(value: object) -> str:
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """SIGINT and SIGTERM end this program through its `finally` clauses, and so the processes that it started."""
+    """A signal to end runs this program's `finally` clauses, which end the processes that it started.
+
+    A terminal that closes sends SIGHUP; nohup has it ignored, and that stays so.
+    """
 
     def end(number: int, frame) -> None:
         raise Ended(number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    numbers = (signal.SIGINT, signal.SIGTERM) if ignored else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
     finally:

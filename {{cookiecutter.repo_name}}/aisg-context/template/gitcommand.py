@@ -17,13 +17,27 @@ _FOREIGN = (
 )
 
 
+# A person's own settings that would change what git says here, or keep it from looking into our scratch repositories.
+_SETTINGS = {"color.ui": "never", "status.showUntrackedFiles": "normal", "safe.bareRepository": "all"}
+
+
 class GitError(Exception):
     """git said no; the text is what it said."""
 
 
 def environment(**more: str) -> dict[str, str]:
     """The environment for git, and for programs that call it."""
-    return {name: value for name, value in os.environ.items() if name not in _FOREIGN} | more
+    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    return kept | configured(_SETTINGS, kept) | more
+
+
+def configured(settings: dict[str, str], around: dict[str, str]) -> dict[str, str]:
+    """The variables that add settings of git's to those in an environment."""
+    count = int(around.get("GIT_CONFIG_COUNT") or 0)
+    found = {"GIT_CONFIG_COUNT": str(count + len(settings))}
+    for number, (key, value) in enumerate(settings.items(), start=count):
+        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
 
 
 def git(folder: Path, *arguments: str, stdin: str | None = None, fine: tuple[int, ...] = (0,), **more: str) -> str:

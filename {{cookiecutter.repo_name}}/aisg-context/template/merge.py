@@ -31,6 +31,8 @@ SETTINGS = """
 	renames = true
 	directoryRenames = false
 	renameLimit = 10000
+	conflictStyle = merge
+	verifySignatures = false
 [rerere]
 	enabled = false
 """

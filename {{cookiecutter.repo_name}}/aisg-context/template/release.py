@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from gitcommand import GitError, environment, git
+from gitcommand import GitError, configured, environment, git
 
 VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 HEADING = re.compile(r"^## (\d+\.\d+\.\d+)\b")
@@ -115,6 +115,9 @@ class Template:
         folder, file = self.scratch / name, self.scratch / f"{name}.json"
         file.write_text(json.dumps({key: as_typed(value) for key, value in answers.items()}), encoding="utf-8")
         program = Path(__file__).with_name("render.py")
+        around = environment(TMPDIR=str(self.scratch))  # what a stopped cruft leaves goes with our own folder
+        # cruft clones by itself: git gives it our copy, with the line ends that it has.
+        cloning = {f"url.{self.copy}.insteadOf": self.where, "core.autocrlf": "false", "core.eol": "lf"}
         command = [sys.executable, str(program), self.where, ref, str(file), str(folder)]
         process = subprocess.Popen(
             command,
@@ -123,13 +126,7 @@ class Template:
             stdout=subprocess.DEVNULL,  # the post-gen hook speaks to those who have just made a repository
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(
-                # cruft clones by itself; git gives it our copy.
-                GIT_CONFIG_COUNT="1",
-                GIT_CONFIG_KEY_0=f"url.{self.copy}.insteadOf",
-                GIT_CONFIG_VALUE_0=self.where,
-                TMPDIR=str(self.scratch),  # what a stopped cruft leaves goes with our own folder
-            ),
+            env=around | configured(cloning, around),
         )
         return process, folder
 

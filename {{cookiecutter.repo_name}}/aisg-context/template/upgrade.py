@@ -38,6 +38,11 @@ from release import VERSION, Problem, Release, Template, address, order
 
 FITS, CONFLICTS, STOPPED = 3, 4, 130
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+# A file that one side alone has by its name, when both have renamed it
+RENAMED = {
+    "2": "you renamed it so, the template otherwise",
+    "3": "the template renamed it so, you otherwise",
+}
 RECORD, LINK = ".template-answers.json", ".cruft.json"
 
 
@@ -133,8 +138,13 @@ def left_over(team: Path) -> list[str]:
     return sorted({path.removeprefix("HEAD:") for path in listed(marked)} | set(listed(rejected)))
 
 
-def unmerged(team: Path) -> list[str]:
-    return sorted({entry.split("\t", 1)[1] for entry in listed(git(team, "ls-files", "--unmerged", "-z"))})
+def unmerged(team: Path) -> dict[str, str]:
+    """The files in conflict, and which sides have each: 1 is the base, 2 the team, 3 the template."""
+    sides: dict[str, str] = {}
+    for entry in listed(git(team, "ls-files", "--unmerged", "-z")):
+        description, path = entry.split("\t", 1)
+        sides[path] = sides.get(path, "") + description[-1]
+    return dict(sorted(sides.items()))
 
 
 def refuse_a_dirty_tree(team: Path, changed: str, asked: argparse.Namespace) -> int:
@@ -145,7 +155,7 @@ def refuse_a_dirty_tree(team: Path, changed: str, asked: argparse.Namespace) -> 
     if now != before or (LINK in changed and committed(team, LINK) is None):
         if paths := unmerged(team):
             print(f"The upgrade to {now[0]} is under way, and conflicts in:\n")
-            print_conflicts(team, paths, ownership(team), f"template-{now[0]}")
+            print_conflicts(team, list(paths), ownership(team), f"template-{now[0]}")
             print(f"\nUndo all of it: {undo}")
             return CONFLICTS
         wanted = {**now[1], **changed_answers(asked.answers)}
@@ -292,7 +302,11 @@ def print_changes(merged: Merged, owned: Callable[[str], bool]) -> None:
 
 
 def print_conflicts(team: Path, paths: list[str], owned: Callable[[str], bool], label: str) -> None:
+    sides = unmerged(team)
     for path in paths:
+        if sides.get(path) in RENAMED:
+            print(f"  {path}  ({RENAMED[sides[path]]}: keep one, and git rm the other)")
+            continue
         text = (team / path).read_text(encoding="utf-8", errors="replace") if (team / path).is_file() else ""
         marks = [str(number) for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")]
         where = f"line {', '.join(marks)}" if marks else "without marks: see git status"

@@ -44,8 +44,11 @@ def package(run: runs.Run, output: Path = BUNDLE, data_file: Path = DATA_FILE) -
     """Make the bundle of a run at `output`, whole or not at all.
 
     Raises:
-        UserError: the data is not what the run was trained on, or ONNX Runtime and PyTorch do not answer alike.
+        UserError: the run has not succeeded, the data is not what it was trained on, or ONNX Runtime and PyTorch do
+            not answer alike.
     """
+    if run.status != "succeeded":
+        raise UserError(f"Run {run.uuid} is {run.status}, and only a run that succeeded is packaged. See: make best")
     dataset = load(data_file)
     if dataset.origin["digest"] != run.inputs.get("data_digest"):
         raise UserError(

@@ -8,6 +8,7 @@ BUNDLE = Path("build/bundle")
 MODEL, METADATA, RECORDED_ANSWERS = "model.onnx", "metadata.json", "recorded-answers.json"
 REQUIREMENTS = "requirements.txt"
 S2I_ENVIRONMENT = ".s2i/environment"
+HOST_VARIABLE = "SERVER_HOST"  # the address that a server listens at; all of the machine's, as in a pod, without it
 
 
 def served_bundle() -> Path:

@@ -1,13 +1,13 @@
 """The stages as commands: the same on a laptop, in the Makefile and in the Polyaxonfiles."""
 
 import json
-import signal
 import sys
 from pathlib import Path
 
 import click
 
 # Only what starts fast is imported here; a stage imports its own libraries when it runs.
+from . import signals
 from .bundle_files import BUNDLE
 from .data import DATA_FILE, RAW_FOLDER
 from .errors import Stopped, UserError
@@ -23,6 +23,10 @@ class Stages(click.Group):
             return super().invoke(context)
         except UserError as error:
             raise click.ClickException(str(error)) from None
+        except OSError as error:  # no space, no permission, a file where a folder should be
+            if error.filename is None:
+                raise
+            raise click.ClickException(f"{error.filename}: {error.strerror}.") from None
         except Stopped as stopped:
             click.echo(stopped, err=True)
             sys.exit(128 + stopped.number)
@@ -31,8 +35,7 @@ class Stages(click.Group):
 @click.group(cls=Stages, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 def main() -> None:
     """Train, package and serve a reader of handwritten digits."""
-    # A SIGTERM ends a command as Ctrl-C does: what it started is ended too.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signals.exit_on_all()
 
 
 @main.command()
@@ -92,7 +95,7 @@ def train(data_file: Path, recipe: str, bucket: str | None, name: str, resume: s
     changed = [f"--{key.replace('_', '-')}" for key, value in given.items() if value is not None]
     if changed:
         raise UserError(f"--resume goes on with the run's own hyperparameters; leave out {', '.join(changed)}.")
-    training.resume(resume, data_file)
+    training.resume(resume, data_file, bucket)
 
 
 @main.command()

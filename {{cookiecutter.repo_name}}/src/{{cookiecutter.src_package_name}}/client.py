@@ -123,14 +123,7 @@ def table(answers: Sequence[Answer]) -> str:
     width = max(len(answer.name) for answer in answers)
     lines = [f"{'digit':{width}}  answer  probability"]
     for answer in answers:
-        verdict = (
-            ""
-            if answer.label is None
-            else "  right"
-            if answer.label == answer.digit
-            else f"  wrong: it is a {answer.label}"
-        )
-        lines.append(f"{answer.name:{width}}  {answer.digit:>6}  {answer.probability:11.4f}{verdict}")
+        lines.append(f"{answer.name:{width}}  {answer.digit:>6}  {answer.probability:11.4f}{_verdict(answer)}")
     lines.append(f"answered by run {answers[0].run or '(the answer does not say)'}")
     return "\n".join(lines)
 

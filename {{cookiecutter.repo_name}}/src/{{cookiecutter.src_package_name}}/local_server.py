@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import requests
 
-from .bundle_files import BUNDLE, MODEL, environment_of
+from .bundle_files import BUNDLE, HOST_VARIABLE, MODEL, environment_of
 from .errors import UserError
 from .files import atomic_file
 
@@ -23,40 +23,50 @@ START_SECONDS, STOP_SECONDS = 60, 15
 
 
 @contextmanager
-def server(bundle: Path = BUNDLE, port: int = 0, log: int | None = None) -> Iterator[tuple[str, subprocess.Popen]]:
+def server(
+    bundle: Path = BUNDLE, port: int = 0, log: int | None = None, publish: bool = True
+) -> Iterator[tuple[str, subprocess.Popen]]:
     """Serve `bundle` while the block runs: gives the URL and the process, once it is ready.
 
     Args:
         port: of REST; 0 takes a free one.
         log: a file descriptor for what the server says; None shares this process's.
+        publish: let `predict` find it.
 
     Raises:
-        UserError: no bundle, no serving environment, or the server did not come up.
+        UserError: no bundle, no serving environment, the port is taken, or the server did not come up.
     """
     command, environment = _command(bundle)
     port, grpc_port, metrics_port = port or free_port(), free_port(), free_port()
     environment |= {
         "PYTHONDONTWRITEBYTECODE": "1",  # the bundle stays as it was made
+        HOST_VARIABLE: HOST,  # asked from this machine, and by no other
         "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
         "PREDICTIVE_UNIT_GRPC_SERVICE_PORT": str(grpc_port),
         "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(metrics_port),
     }
-    with started(command, port, metrics_port, cwd=bundle, env=environment, stdout=log, stderr=log) as running:
+    how = {"cwd": bundle, "env": environment, "stdout": log, "stderr": log}
+    with started(command, port, metrics_port, publish, **how) as running:
         yield running
 
 
 @contextmanager
-def started(command: list[str], port: int, metrics_port: int, **how) -> Iterator[tuple[str, subprocess.Popen]]:
+def started(
+    command: list[str], port: int, metrics_port: int, publish: bool = True, **how
+) -> Iterator[tuple[str, subprocess.Popen]]:
     """Run a command that serves on these ports while the block runs: gives the URL and the process, once it is ready.
 
     `how` goes to Popen. The server's whole session ends with the block.
     """
+    with socket.socket() as probe:
+        if probe.connect_ex((HOST, port)) == 0:  # it would be taken for the server that is started here
+            raise UserError(f"Port {port} is taken. Give another with PORT=, or none to take a free one.")
     # A session of its own: the server starts workers, and all of them must end with it.
     process = subprocess.Popen(command, start_new_session=True, **how)
     url = f"http://{HOST}:{port}"
     try:
         _wait_until_ready(url, process)
-        with _published(url, f"http://{HOST}:{metrics_port}/metrics"):
+        with _published(url, f"http://{HOST}:{metrics_port}/metrics") if publish else nullcontext():
             yield url, process
     finally:
         _stop(process)
@@ -118,7 +128,8 @@ def _published(url: str, metrics: str) -> Iterator[None]:
     try:
         yield
     finally:
-        ADDRESS_FILE.unlink(missing_ok=True)
+        if published() == url:  # and not that of a server that was started later
+            ADDRESS_FILE.unlink()
 
 
 def _stop(process: subprocess.Popen) -> None:

@@ -73,8 +73,11 @@ def _serve_and_ask(questions: list[client.Question]) -> str | None:
     key = _answers_key(questions)
     if _asked_before() == key and PICTURE.is_file():
         return None
-    with SERVER_LOG.open("wb") as log, local_server.server(log=log.fileno()) as (url, _):
-        answers = client.ask(url, questions)
+    try:
+        with SERVER_LOG.open("wb") as log, local_server.server(log=log.fileno(), publish=False) as (url, _):
+            answers = client.ask(url, questions)
+    except UserError as error:
+        raise UserError(f"{error} The server's log: {SERVER_LOG}") from None
     with atomic_file(PICTURE) as draft:
         client.picture(questions, answers).save(draft)
     with atomic_file(ANSWERS) as draft:

@@ -102,8 +102,15 @@ def _project() -> str | None:
 
 
 def _on_this_machine() -> list[Run]:
-    records = root().glob(f"runs/*/{RECORD}")
-    return [_run(json.loads(record.read_text(encoding="utf-8")), record.parent) for record in records]
+    return [_run(_content(record), record.parent) for record in root().glob(f"runs/*/{RECORD}")]
+
+
+def _content(record: Path) -> dict:
+    """What a record says; Polyaxon writes it in place, so one that is cut short says that its run is damaged."""
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))
+    except ValueError:
+        return {"uuid": record.parent.name, "status": "damaged"}
 
 
 def _on_server(project: str) -> list[Run]:

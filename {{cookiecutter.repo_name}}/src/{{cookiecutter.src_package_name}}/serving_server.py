@@ -19,8 +19,10 @@ from pathlib import Path
 import seldon_core.microservice
 import seldon_core.wrapper
 from gunicorn.workers import gthread
+from seldon_core.gunicorn_utils import StandaloneApplication
 from seldon_core.metrics import SeldonMetrics
 
+from .bundle_files import HOST_VARIABLE
 from .serving_metrics import RECORDER, PageMetrics
 
 logger = logging.getLogger(__name__)
@@ -146,6 +148,17 @@ def end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+def _listen_on(host: str) -> None:
+    """Serve and show metrics at this address alone: the wrapper's own are all that the machine has."""
+    stock = StandaloneApplication.load_config
+
+    def load_config(application) -> None:
+        application.options["bind"] = application.options["bind"].replace("0.0.0.0", host)
+        stock(application)
+
+    StandaloneApplication.load_config = load_config
+
+
 def tune_wrapper() -> None:
     """Make the wrapper hand us a request's bytes, keep metrics in RECORDER, need no disk, and end losing no request.
 
@@ -154,6 +167,8 @@ def tune_wrapper() -> None:
     """
     if os.access("/dev/shm", os.W_OK):
         tempfile.tempdir = "/dev/shm"  # gunicorn's heartbeat files, in memory: a disk may be full or read-only
+    if os.environ.get(HOST_VARIABLE):
+        _listen_on(os.environ[HOST_VARIABLE])
     atexit.register(_end_grpc, os.getpid())
     seldon_core.wrapper.PAYLOAD_PASSTHROUGH = True
     gthread.ThreadWorker = DrainingWorker

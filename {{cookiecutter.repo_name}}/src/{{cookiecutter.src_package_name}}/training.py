@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from . import distributed, lineage, runs
+from . import distributed, lineage, runs, signals
 from .data import DATA_FILE, Dataset, Digits, load
 from .errors import Stopped, UserError
 from .files import atomic_file
@@ -115,7 +115,7 @@ def train(
 
     Raises:
         UserError: there is no data, or there are no credentials for the bucket.
-        Stopped: SIGINT or SIGTERM came; the run is recorded as stopped and can be resumed.
+        Stopped: a signal to end came; the run is recorded as stopped and can be resumed.
     """
     dataset = load(data_file)
     with distributed.group():
@@ -128,7 +128,7 @@ def train(
         return _train(tracked, hyperparameters, dataset, None, echo, target)
 
 
-def resume(uuid: str, data_file: Path = DATA_FILE, echo: Callable = tqdm.write) -> str:
+def resume(uuid: str, data_file: Path = DATA_FILE, bucket: str | None = None, echo: Callable = tqdm.write) -> str:
     """Go on with a run that was stopped or killed, from its last whole epoch, with its own hyperparameters.
 
     Raises:
@@ -137,6 +137,8 @@ def resume(uuid: str, data_file: Path = DATA_FILE, echo: Callable = tqdm.write) 
     run = runs.find(uuid)
     if run.status == "succeeded":
         raise UserError(f"Run {run.uuid} has finished; there is nothing to resume.")
+    if not run.inputs:
+        raise UserError(f"Run {run.uuid} cannot be resumed: its record is damaged. Start a new one with: make train")
     if not run.checkpoint.is_file():
         raise UserError(f"Run {run.uuid} stopped before its first whole epoch. Start a new one with: make train")
     hyperparameters = Hyperparameters(**{item.name: run.inputs[item.name] for item in fields(Hyperparameters)})
@@ -146,8 +148,9 @@ def resume(uuid: str, data_file: Path = DATA_FILE, echo: Callable = tqdm.write) 
         raise UserError(
             f"Run {run.uuid} cannot be resumed: {', '.join(changed)} changed since. Start a new one with: make train"
         )
+    target = _bucket(bucket)
     tracked = runs.start(run.name, resume=run.uuid)
-    return _train(tracked, hyperparameters, dataset, run.checkpoint, echo)
+    return _train(tracked, hyperparameters, dataset, run.checkpoint, echo, target)
 
 
 def find_finished(hyperparameters: Hyperparameters, data_file: Path = DATA_FILE) -> runs.Run | None:
@@ -341,11 +344,10 @@ def _log_missing(tracked, progress: Progress) -> None:
 
 @contextmanager
 def _signals():
-    """Collect SIGINT and SIGTERM in the list it gives, for the training loop to look at between two steps."""
+    """Collect the signals to end in the list it gives, for the training loop to look at between two steps."""
     caught: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, frame: caught.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, lambda number, frame: caught.append(number)) for number in signals.endings()
     }
     try:
         yield caught
