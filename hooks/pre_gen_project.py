@@ -93,8 +93,12 @@ _GONE_SINCE_3_11 = """
 """
 STANDARD_LIBRARY = frozenset(sys.stdlib_module_names) | frozenset(_GONE_SINCE_3_11.split())
 # Folders of the repository that Python finds too, the module that pytest imports by this name, and the modules that lie
-# beside a program of the repository that imports the package.
-TAKEN = frozenset(("src", "tests", "conftest", "images", "model_image", "s2i_dockerfile"))
+# beside a program of the repository that imports the package: in docker/, aisg-context/ and aisg-context/polyaxon/.
+_BESIDE = """
+    check compilation dashboard findings images jupyter_server_config model_image pin polyaxon_project runner
+    s2i_dockerfile
+"""
+TAKEN = frozenset(("src", "tests", "conftest", *_BESIDE.split()))
 
 
 class Problem(NamedTuple):

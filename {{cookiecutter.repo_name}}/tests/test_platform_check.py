@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAM = ROOT / "aisg-context/polyaxon/check.py"
+PROGRAM = ROOT / "aisg-context/check.py"
 FILES = "aisg-context/polyaxon/polyaxonfiles"
 # Each: file, what stands there, the mistake in its place, the check, and what its finding says.
 MISTAKES = {

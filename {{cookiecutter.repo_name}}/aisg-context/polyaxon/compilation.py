@@ -1,4 +1,4 @@
-"""Polyaxonfiles, read and compiled by Polyaxon itself: what `check.py` and `runner.py` share. No cluster is needed.
+"""Polyaxonfiles, read and compiled by Polyaxon itself: what `../check.py` and `runner.py` share. No cluster is needed.
 
 Written against Polyaxon 2.18. The imports that begin with an underscore are not part of its public API: take in a new
 release of Polyaxon together with `make check` and the tests.
@@ -29,10 +29,10 @@ from polyaxon.tuners.grid_search import GridSearchManager
 from polyaxon.tuners.hyperband import HyperbandManager
 from polyaxon.tuners.mapping import MappingManager
 from polyaxon.tuners.random_search import RandomSearchManager
+from polyaxon_project import OWNER
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path("aisg-context/polyaxon")
-OWNER = "default"  # the community edition has one owner
 SEARCHES = {"random": RandomSearchManager, "grid": GridSearchManager, "mapping": MappingManager}
 
 warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)

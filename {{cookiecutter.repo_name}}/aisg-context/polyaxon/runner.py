@@ -18,7 +18,6 @@ import socket
 import subprocess
 import sys
 import time
-import tomllib
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -29,10 +28,11 @@ from pathlib import Path
 import click
 import compilation
 from polyaxon.tuners.hyperband import HyperbandManager
+from polyaxon_project import NAME as PROJECT
+from polyaxon_project import OWNER
 
 ROOT = compilation.ROOT
 GRACE = 10  # seconds that a process has to end by itself
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
 OUTPUTS = ROOT / os.environ.get("POLYAXON_OFFLINE_ROOT", "outputs")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -84,7 +84,7 @@ def plan(operation, name: str, parameters: dict[str, object]) -> Run:
     tracking = {
         "POLYAXON_IS_OFFLINE": "true",
         "POLYAXON_OFFLINE_ROOT": str(OUTPUTS),
-        "POLYAXON_RUN_INSTANCE": f"{compilation.OWNER}.{PROJECT}.runs.{run_uuid}",
+        "POLYAXON_RUN_INSTANCE": f"{OWNER}.{PROJECT}.runs.{run_uuid}",
         "RUN_NAME": name,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")])),
     }

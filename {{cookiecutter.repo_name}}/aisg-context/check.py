@@ -14,8 +14,8 @@ import click
 import yaml
 from findings import Finding, NotChecked, as_pod, check_images, check_manifest, needs, tool
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path += [str(ROOT / "aisg-context" / name) for name in ("argo", "seldon", "k8s")]
+ROOT = Path(__file__).resolve().parents[1]
+sys.path += [str(ROOT / "aisg-context" / name) for name in ("argo", "k8s", "polyaxon", "seldon")]
 from check_argo import check_argo  # noqa: E402  they lie beside what they check
 from check_links import check_links  # noqa: E402
 from check_seldon import check_seldon  # noqa: E402
