@@ -190,8 +190,9 @@ CHECKS: dict[str, Callable[[Path], Iterator[Finding]]] = {
 
 def _explained(path: Path, error: BaseException) -> Finding:
     """The innermost cause of an error of Polyaxon's, and the field that it names."""
-    while error.__cause__:
-        error = error.__cause__
+    import compilation
+
+    error = compilation.cause(error)
     if hasattr(error, "errors"):  # pydantic's, which say where
         first = error.errors()[0]
         return Finding(path, ".".join(map(str, first["loc"])), first["msg"])

@@ -51,10 +51,17 @@ def use_platform(root: Path = ROOT) -> AgentConfig:
     return settings.AGENT_CONFIG
 
 
-def read(path: Path, params: dict[str, object] | None = None, presets: tuple[Path, ...] = ()):
+def read(path: Path, params: list[str] | None = None, presets: tuple[Path, ...] = ()):
     """Read a Polyaxonfile with its references, as `polyaxon check --strict-params` does. Returns an operation."""
     files = [str(path), *map(str, presets)]
     return check_polyaxonfile(polyaxonfile=files, params=params, strict_params=True, is_cli=False, verbose=False)
+
+
+def cause(error: BaseException) -> BaseException:
+    """The innermost cause of an error of Polyaxon's, which says what is wrong."""
+    while error.__cause__:
+        error = error.__cause__
+    return error
 
 
 def compiled(operation):

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 import compilation
@@ -62,7 +63,7 @@ class Run:
     processes: list[Process]
     status: str = "pending"
     seconds: float = 0.0
-    outputs: dict[str, object] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
 
     @property
     def log(self) -> Path:
@@ -146,7 +147,8 @@ def _local(text: str) -> str:
 
 def execute(runs: list[Run], width: int, stop: Callable[[Run], str | None], quiet: bool) -> None:
     """Run all, `width` at a time; when `stop` gives a reason after one has ended, the others are stopped."""
-    waiting, running = deque(runs), {}
+    waiting = deque(runs)
+    running: dict[str, tuple[Run, list[subprocess.Popen], float]] = {}
     threads = str(max(1, CORES // min(width, len(runs))))
     try:
         while waiting or running:
@@ -421,10 +423,8 @@ def main(file: str, params: tuple[str, ...], concurrency: int | None, dry_run: b
     try:
         operation = compilation.read(path, list(params))
     except Exception as error:  # Polyaxon has no one exception for a file or a parameter that is wrong
-        while error.__cause__:
-            error = error.__cause__
-        raise click.ClickException(f"{path.name}: {error}") from None
-    given = dict(each.split("=", 1) for each in params)
+        raise click.ClickException(f"{path.name}: {compilation.cause(error)}") from None
+    given: dict[str, object] = {name: value for name, _, value in (each.partition("=") for each in params)}
     try:
         with signals():
             good = Runner(dry_run, concurrency).operation(operation, path.stem, given)

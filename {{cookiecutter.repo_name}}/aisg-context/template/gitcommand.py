@@ -26,8 +26,14 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _FOREIGN} | more
 
 
-def git(folder: Path, *arguments: str, stdin: str | None = None, fine: tuple[int, ...] = (0,), **more: str) -> str:
-    """What `git ARGUMENTS` prints in `folder`. Exit codes not in `fine` are errors; `more` is for the environment."""
+def git(
+    folder: Path,
+    *arguments: str,
+    stdin: str | None = None,
+    fine: tuple[int, ...] = (0,),
+    variables: dict[str, str] | None = None,
+) -> str:
+    """What `git ARGUMENTS` prints in `folder`, with `variables` in its environment too; exit codes not in `fine` fail."""
     done = subprocess.run(
         ["git", *arguments],
         cwd=folder,
@@ -36,7 +42,7 @@ def git(folder: Path, *arguments: str, stdin: str | None = None, fine: tuple[int
         text=True,
         encoding="utf-8",
         errors="surrogateescape",  # a file's name can be any bytes
-        env=environment(**more),
+        env=environment(**(variables or {})),
         check=False,
     )
     if done.returncode not in fine:

@@ -136,7 +136,8 @@ def _on_server(project: str) -> list[Run]:
 
     owner, _, name = project.rpartition("/")
     client = RunClient(owner=owner or OWNER, project=name, manual_exceptions_handling=True)
-    found, host = [], os.environ["POLYAXON_HOST"]
+    found: list = []
+    host = os.environ["POLYAXON_HOST"]
     try:
         while page := client.list(sort="created_at", limit=PAGE, offset=len(found)).results:
             found += page
