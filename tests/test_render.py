@@ -18,13 +18,34 @@ CHOICES = [
     if isinstance(choices, list) and not question.startswith("_")
     for choice in choices
 ]
-# File names with a condition, and the files they become
-CONDITIONAL = {
-    ".github/workflows/{% if cookiecutter.ci_provider == 'GitHub Actions' %}ci.yml{% endif %}",
-    "{% if cookiecutter.ci_provider == 'GitLab CI' %}.gitlab-ci.yml{% endif %}",
-    "{% if cookiecutter.open_source_license != 'No license file' %}LICENSE{% endif %}",
+# The files that only some answers make
+CI_FILES = {
+    "GitHub Actions": {
+        ".github/ISSUE_TEMPLATE/experiment.md",
+        ".github/ISSUE_TEMPLATE/problem.md",
+        ".github/pull_request_template.md",
+        ".github/workflows/ci.yml",
+        ".github/workflows/upgrade-check.yml",
+        ".github/zizmor.yml",
+    },
+    "GitLab CI": {
+        ".gitlab-ci.yml",
+        ".gitlab/issue_templates/Experiment.md",
+        ".gitlab/issue_templates/Problem.md",
+        ".gitlab/merge_request_templates/Default.md",
+    },
+    "None": set(),
 }
-CI_FILES = {"GitHub Actions": {".github/workflows/ci.yml"}, "GitLab CI": {".gitlab-ci.yml"}, "None": set()}
+
+
+def named_for(file: str, condition: str) -> str:
+    """A file's path in the template, when it is made only where the condition holds."""
+    folder, _, name = file.rpartition("/")
+    return f"{folder}{'/' if folder else ''}{{% if cookiecutter.{condition} %}}{name}{{% endif %}}"
+
+
+CONDITIONAL = {named_for(file, f"ci_provider == '{ci}'") for ci, files in CI_FILES.items() for file in files}
+CONDITIONAL |= {named_for("LICENSE", "open_source_license != 'No license file'")}
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def git(
     fine: tuple[int, ...] = (0,),
     variables: dict[str, str] | None = None,
 ) -> str:
-    """What `git ARGUMENTS` prints in `folder`, with `variables` in its environment too; exit codes not in `fine` fail."""
+    """What `git ARGUMENTS` prints in `folder`, with `variables` in its environment; exit codes not in `fine` fail."""
     done = subprocess.run(
         ["git", *arguments],
         cwd=folder,

@@ -66,7 +66,7 @@ class Template:
         if version not in known:
             there = f"Its releases are {', '.join(known)}." if known else "It has no release: no tag like v1.2.3."
             raise Problem(f"The template at {self.where} has no release {version} (tag v{version}). {there}")
-        tag = git(self.copy, "rev-parse", f"refs/tags/v{version}^{{commit}}").strip()
+        tag = git(self.copy, "rev-parse", f"refs/tags/v{version}" + "^{commit}").strip()
         return Release(version, tag, f"v{version}")
 
     def newest(self) -> Release:
