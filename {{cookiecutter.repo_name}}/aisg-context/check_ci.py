@@ -6,21 +6,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from findings import Finding, NotChecked, needs, tool
+from findings import Finding, tool
 
 WORKFLOWS = Path(".github/workflows")
 PIPELINE = Path(".gitlab-ci.yml")
+# What stands in a pipeline beside its jobs, and what makes a job run something
+KEYWORDS = ("default", "include", "spec", "variables", "workflow")
+RUNS = ("extends", "run", "script", "trigger")
 EVERYTHING = "{" * 2 + "json ." + "}" * 2  # a template of Go's, which actionlint's output is made of
 
 
 def check_ci(root: Path) -> Iterator[Finding]:
     """Whichever of the two is there; nothing where a team has neither."""
-    if (root / WORKFLOWS).is_dir():
-        yield from _actionlint(root)
-        yield from _zizmor(root)
-    if (root / PIPELINE).is_file():
-        yield from _schema(root)
-        yield from _jobs(root)
+    for place, looks in ((WORKFLOWS, (_actionlint, _zizmor)), (PIPELINE, (_schema, _jobs))):
+        found: list[Finding] = []
+        for look in looks if (root / place).exists() else ():
+            if not found:  # the second reads only what the first has nothing against
+                try:
+                    found += look(root)
+                except Unread as reason:
+                    found.append(Finding(place, "", str(reason)))
+        yield from found
+
+
+class Unread(Exception):
+    """A program could not read the files, and says why."""
 
 
 def _actionlint(root: Path) -> Iterator[Finding]:
@@ -51,13 +61,11 @@ def _schema(root: Path) -> Iterator[Finding]:
 
 def _jobs(root: Path) -> Iterator[Finding]:
     """What a job names of others, which no schema holds: GitLab says it when the pipeline is to start."""
-    needs("yaml", "PyYAML")
-    try:
-        pipeline = yaml.safe_load((root / PIPELINE).read_text(encoding="utf-8"))
-    except yaml.YAMLError:
-        return  # told by the schema's check
-    jobs = {name: job for name, job in pipeline.items() if isinstance(job, dict)}
+    pipeline = yaml.safe_load((root / PIPELINE).read_text(encoding="utf-8"))
+    jobs = {name: job for name, job in pipeline.items() if isinstance(job, dict) and name not in KEYWORDS}
     for name, job in jobs.items():
+        if not name.startswith(".") and not set(RUNS) & set(job):
+            yield Finding(PIPELINE, name, f"it runs nothing: it has none of {', '.join(RUNS)}")
         for field in ("needs", "extends", "dependencies"):
             named = job.get(field) or []
             for other in [named] if isinstance(named, str) else named:
@@ -72,4 +80,5 @@ def _answer(root: Path, program: str, *words: str):
     try:
         return json.loads(done.stdout)
     except ValueError:
-        raise NotChecked(f"{program}: {(done.stderr or done.stdout).strip()}") from None
+        said = (done.stderr or done.stdout).strip().partition("\n\nStack backtrace:")[0]
+        raise Unread(f"{program}: {' '.join(said.split())}") from None

@@ -14,8 +14,7 @@ import click
 from google.auth import exceptions, identity_pool
 from google.auth.transport.requests import Request
 
-EXCHANGE = "https://sts.googleapis.com/v1/token"
-ACT_AS = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{account}:generateAccessToken"
+TOKENS, ACCOUNTS = "https://sts.googleapis.com", "https://iamcredentials.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 VARIABLES = ("GCP_WORKLOAD_IDENTITY_PROVIDER", "GCP_SERVICE_ACCOUNT", "GOOGLE_ID_TOKEN")
 
@@ -27,7 +26,7 @@ class IdToken(identity_pool.SubjectTokenSupplier):
         return os.environ["GOOGLE_ID_TOKEN"]
 
 
-def access_token(exchange: str = EXCHANGE, act_as: str = ACT_AS) -> str:
+def access_token(tokens: str = TOKENS, accounts: str = ACCOUNTS) -> str:
     """An access token of the service account.
 
     Raises:
@@ -40,9 +39,9 @@ def access_token(exchange: str = EXCHANGE, act_as: str = ACT_AS) -> str:
     credentials = identity_pool.Credentials(
         audience=f"//iam.googleapis.com/{provider}",
         subject_token_type="urn:ietf:params:oauth:token-type:jwt",
-        token_url=exchange,
+        token_url=f"{tokens}/v1/token",
         subject_token_supplier=IdToken(),
-        service_account_impersonation_url=act_as.format(account=account),
+        service_account_impersonation_url=f"{accounts}/v1/projects/-/serviceAccounts/{account}:generateAccessToken",
         scopes=[SCOPE],
     )
     try:
