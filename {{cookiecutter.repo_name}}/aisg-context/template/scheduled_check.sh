@@ -10,6 +10,7 @@ if [ -z "${TEMPLATE:-}" ] && [ ! -f .cruft.json ]; then
     echo "NOT CHECKED: $told"
     exit 0
 fi
+[ ! -f .cruft.json ] || TEMPLATE="" # the address that the last upgrade noted
 make --no-print-directory UPGRADE_VENV="$venv" "$venv/.installed"
 code=0
 "$venv/bin/python" aisg-context/template/upgrade.py --check --template "${TEMPLATE:-}" || code=$?
