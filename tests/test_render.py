@@ -173,6 +173,14 @@ def test_what_is_copied_holds_no_jinja_and_covers_the_source():
         assert not [mark for mark in (b"{{", b"{%", b"{#") if mark in content and not path.endswith(".png")], path
 
 
+def test_runs_are_recorded_under_the_repositorys_name_whatever_the_package_is_called(bake):
+    program = "from zz import runs; print(runs.project())"
+    command = [sys.executable, "-B", "-c", program]
+    source = bake(project_name="9 Lives of Ünïcode", src_package_name="zz") / "src"
+    done = subprocess.run(command, cwd=source, check=True, capture_output=True, text=True)
+    assert done.stdout == "ml-9-lives-of-unicode\n"
+
+
 def make(repository: Path, *arguments: str) -> subprocess.CompletedProcess:
     """make as a person calls it, also where these tests are themselves run by make."""
     return subprocess.run(
