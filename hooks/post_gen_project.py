@@ -8,7 +8,10 @@ import os
 import shlex
 
 # Whose files all have conditional names: a folder's own name cannot have a condition.
-MAYBE_EMPTY = (".github/workflows", ".github")
+MAYBE_EMPTY = (
+    ".github/workflows", ".github/ISSUE_TEMPLATE", ".github",
+    ".gitlab/issue_templates", ".gitlab/merge_request_templates", ".gitlab",
+)  # fmt: skip
 CONTEXT = r'''{{ cookiecutter | tojson }}'''  # fmt: skip
 
 

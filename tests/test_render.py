@@ -30,13 +30,34 @@ EVERY_PAIR = [
         ("None", "No license file", "Yes"),
     ]
 ]
-# File names with a condition, and the files they become
-CONDITIONAL = {
-    ".github/workflows/{% if cookiecutter.ci_provider == 'GitHub Actions' %}ci.yml{% endif %}",
-    "{% if cookiecutter.ci_provider == 'GitLab CI' %}.gitlab-ci.yml{% endif %}",
-    "{% if cookiecutter.open_source_license != 'No license file' %}LICENSE{% endif %}",
+# The files that only some answers make
+CI_FILES = {
+    "GitHub Actions": {
+        ".github/ISSUE_TEMPLATE/experiment.md",
+        ".github/ISSUE_TEMPLATE/problem.md",
+        ".github/pull_request_template.md",
+        ".github/workflows/ci.yml",
+        ".github/workflows/upgrade-check.yml",
+        ".github/zizmor.yml",
+    },
+    "GitLab CI": {
+        ".gitlab-ci.yml",
+        ".gitlab/issue_templates/Experiment.md",
+        ".gitlab/issue_templates/Problem.md",
+        ".gitlab/merge_request_templates/Default.md",
+    },
+    "None": set(),
 }
-CI_FILES = {"GitHub Actions": {".github/workflows/ci.yml"}, "GitLab CI": {".gitlab-ci.yml"}, "None": set()}
+
+
+def named_for(file: str, condition: str) -> str:
+    """A file's path in the template, when it is made only where the condition holds."""
+    folder, _, name = file.rpartition("/")
+    return f"{folder}{'/' if folder else ''}{{% if cookiecutter.{condition} %}}{name}{{% endif %}}"
+
+
+CONDITIONAL = {named_for(file, f"ci_provider == '{ci}'") for ci, files in CI_FILES.items() for file in files}
+CONDITIONAL |= {named_for("LICENSE", "open_source_license != 'No license file'")}
 
 
 PARSERS: dict[str, Callable[[str], object]] = {
@@ -164,6 +185,14 @@ def test_what_is_copied_holds_no_jinja_and_covers_the_source():
     for path in copied:
         content = (root / path).read_bytes()
         assert not [mark for mark in (b"{{", b"{%", b"{#") if mark in content and not path.endswith(".png")], path
+
+
+def test_runs_are_recorded_under_the_repositorys_name_whatever_the_package_is_called(bake):
+    program = "from zz import runs; print(runs.project())"
+    command = [sys.executable, "-B", "-c", program]
+    source = bake(project_name="9 Lives of Ünïcode", src_package_name="zz") / "src"
+    done = subprocess.run(command, cwd=source, check=True, capture_output=True, text=True)
+    assert done.stdout == "ml-9-lives-of-unicode\n"
 
 
 def make(repository: Path, *arguments: str) -> subprocess.CompletedProcess:

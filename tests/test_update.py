@@ -695,19 +695,65 @@ def test_the_check_says_whether_a_newer_release_fits_and_changes_nothing(team, r
     assert upgrade(shallow, "--check", *template_is(releases), code=3).stdout == told
 
 
+@pytest.fixture
+def scheduled(team, tmp_path):
+    """What CI runs by the clock, with an environment that is there, on GitHub or on GitLab."""
+    venv = venv_like_ours(tmp_path / "venv")
+
+    def run(code: int, **variables: str) -> str:
+        command = ["sh", "aisg-context/template/scheduled_check.sh"]
+        env = environment(UPGRADE_VENV=str(venv), GITHUB_ACTIONS="", TEMPLATE="") | variables
+        done = subprocess.run(command, cwd=team, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_the_scheduled_check_warns_of_what_fits_and_fails_for_what_conflicts(team, releases, scheduled):
+    link = json.loads((team / ".cruft.json").read_text())
+    (team / ".cruft.json").write_text(json.dumps(link | {"template": str(releases.folder)}))
+    commit(team)
+    assert "Up to date" in scheduled(0, TEMPLATE="not needed any more")
+    append(releases.root / "Makefile", "# A line.")
+    releases.release(NEXT, "- A line.")
+    assert "1.1.0 is newer, and fits" in scheduled(3)  # a warning by the pipeline's own rule
+    pipeline = yaml.safe_load(next(releases.root.glob("*gitlab-ci.yml*")).read_text())
+    assert pipeline["upgrade-check"]["allow_failure"] == {"exit_codes": 3}
+    assert "\n::warning title=" in scheduled(0, GITHUB_ACTIONS="true")
+    append(team / "Makefile", "# Our line.")
+    commit(team)
+    assert "conflicts with your changes in 1 of your files" in scheduled(4)
+    assert "\n::error title=" in scheduled(4, GITHUB_ACTIONS="true")
+
+
+def test_the_scheduled_check_says_what_it_needs_and_passes_where_the_template_is_not_known(team, releases, scheduled):
+    (team / ".cruft.json").unlink()
+    commit(team)
+    assert "fits without a conflict" in scheduled(3, TEMPLATE=str(releases.folder))
+    scheduled(1, TEMPLATE=str(team / "nowhere"))
+    assert "NOT CHECKED: The template's address is not known" in scheduled(0)
+    assert scheduled(0, GITHUB_ACTIONS="true").startswith("::notice title=NOT CHECKED::")
+
+
 def test_help_documents_the_exit_codes(team):
     told = upgrade(team, "--help").stdout
     assert "Exit codes" in told and all(f"\n    {code} " in told for code in (0, 1, 2, 3, 4, 130))
     assert upgrade(team, "--no-such-option", code=2).stderr
 
 
-def test_make_hands_everything_on(team, releases, tmp_path):
-    """With an environment that is there; that `make upgrade` makes one is left to .ci/run."""
-    venv = tmp_path / "venv"
+def venv_like_ours(venv: Path) -> Path:
+    """An environment as `make upgrade` makes it, whose Python is the one of these tests."""
     (venv / "bin").mkdir(parents=True)
     (venv / "bin/python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     (venv / "bin/python").chmod(0o755)
     (venv / ".installed").touch()
+    return venv
+
+
+def test_make_hands_everything_on(team, releases, tmp_path):
+    """With an environment that is there; that `make upgrade` makes one is left to .ci/run."""
+    venv = venv_like_ours(tmp_path / "venv")
     append(releases.root / "Makefile", "# A line.")
     releases.release(NEXT, "- A line.")
     releases.release("1.2.0", "- Nothing.")

@@ -27,6 +27,7 @@ class _Caller:
     request: bytes
     times: list = field(default_factory=list)
     failed: int = 0
+    whole: int | None = None  # bytes of the answer that is awaited, once its headers have said it
 
     def connect(self, selector) -> None:
         self.socket = socket.create_connection(("127.0.0.1", self.port))

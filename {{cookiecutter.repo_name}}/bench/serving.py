@@ -36,7 +36,9 @@ CELLS += [(128, "ndarray", 1), (128, "binData", 1)]
 def measure(python: Path, bundle: Path, rounds: int, seconds: float) -> str:
     """The table, as Markdown."""
     servers = {"one worker": seldon(python, bundle), "two workers": seldon(python, bundle, workers=2)}
-    rates, medians, failed = {}, {}, 0
+    rates: dict[tuple, list[float]] = {}
+    medians: dict[tuple, list[float]] = {}
+    failed = 0
     try:
         for _ in range(rounds):
             for images, form, connections in CELLS:

@@ -59,7 +59,8 @@ def measure(data_file: Path, recipe: str, rounds: int) -> str:
     test = training.on_device(splits["test"], CPU)
     loader = DataLoader(Images(splits["train"]), batch_size=chosen.batch_size, shuffle=True)
     limit = training.steps_in_all(chosen, len(labels))
-    times, reached = {"DataLoader": [], "in memory": []}, {"DataLoader": [], "in memory": []}
+    times: dict[str, list[float]] = {"DataLoader": [], "in memory": []}
+    reached: dict[str, list[float]] = {"DataLoader": [], "in memory": []}
     for number in range(rounds):
         seeded = training.Hyperparameters.of(recipe, seed=number)
         both = {name: training.begin(seeded, len(labels), CPU) for name in times}

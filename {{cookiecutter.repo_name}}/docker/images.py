@@ -1,4 +1,4 @@
-"""`make images` and `make push`: the images of this repository, by docker, podman or buildah, whichever is here.
+"""`make images`, `login` and `push`: the images of this repository, by docker, podman or buildah, whichever is here.
 
 An image is made of docker/NAME.Dockerfile and called <prefix>/NAME:<version>, both from pyproject.toml.
 """
@@ -86,6 +86,22 @@ def push(builder: str, flags: tuple[str, ...], names: tuple[str, ...]) -> None:
     prefix, version = settings()
     for name in names or NAMES:
         run(builder, "push", *flags, f"{prefix}/{name}:{version}")
+
+
+@main.command()
+@with_builder
+@click.option("--flag", "flags", multiple=True, help="One more word for the builder.")
+def login(builder: str, flags: tuple[str, ...]) -> None:
+    """Log in to the images' registry with an access token of Google's, which is read from the standard input."""
+    token = sys.stdin.read().strip()
+    if not token:
+        raise click.ClickException("No access token came in. Type: gcloud auth print-access-token | make login")
+    host = settings()[0].partition("/")[0]
+    words = ["login", "--username=oauth2accesstoken", "--password-stdin", *flags, host]
+    click.echo(" ".join([builder, *words]))
+    code = subprocess.run([builder, *words], input=token, text=True, check=False).returncode
+    if code:
+        raise click.ClickException(f"{host} did not let this token in; {builder}'s own message stands above.")
 
 
 if __name__ == "__main__":

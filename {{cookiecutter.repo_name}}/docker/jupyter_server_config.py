@@ -5,7 +5,7 @@ So TensorBoard, which has no login of its own, is behind Jupyter's token.
 
 import os
 
-c = get_config()  # noqa: F821  Jupyter defines it where it runs this file
+c = get_config()  # type: ignore[name-defined]  # noqa: F821  Jupyter defines it where it runs this file
 c.ServerProxy.servers = {
     "tensorboard": {
         "command": [

@@ -1,10 +1,15 @@
-"""`make pin`: pins what the Dockerfiles take from outside: base images by their digests, s2i by its checksum.
+"""`make pin`: pins what comes from outside: images by their digests, s2i by its checksum, actions by their commits.
 
-What is read now is what is written: look at the change before you commit it. Run it again when a tag has moved on.
+Images are those of the Dockerfiles and of GitLab's pipeline, actions those of GitHub's workflows. What is read now is
+what is written: look at the change before you commit it. Run it again when a tag has moved on.
 """
 
 import hashlib
+import os
+import re
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -21,6 +26,10 @@ MANIFESTS = ", ".join(
     ]
 )
 S2I = "https://github.com/openshift/source-to-image/releases/download/{release}/source-to-image-{version}-linux-amd64.tar.gz"
+
+# An action with a version that is no commit (`./folder`, an action of the repository itself, has none), and an image
+ACTION = re.compile(r"^(?P<start>\s*(- +)?uses: +)(?P<name>[\w.-]+(/[\w.-]+)+)@(?P<tag>(?![0-9a-f]{40}\b)\S+)", re.M)
+IMAGE = re.compile(r"^(?P<start>\s*(image|name): +)(?P<image>[\w-]+\.[\w.-]+(:\d+)?/[\w./-]+:[\w.-]+)$", re.M)
 
 
 def digest_of(image: str) -> str:
@@ -71,6 +80,52 @@ def checksum_of(version: str) -> str:
     return hashlib.sha256(answer.content).hexdigest()
 
 
+def commit_of(github: str, action: str) -> str:
+    """The commit that a version of an action is now, OWNER/NAME[/FOLDER]@TAG, as git gives it.
+
+    Raises:
+        ClickException: git does not get there, or the repository has no such tag or branch.
+    """
+    name, _, tag = action.partition("@")
+    address = f"{github}/{'/'.join(name.split('/')[:2])}"
+    named = f"refs/tags/{tag}"
+    wanted = [named + "^{}", named, f"refs/heads/{tag}"]  # the first is what an annotated tag is of
+    quiet = os.environ | {"GIT_TERMINAL_PROMPT": "0"}  # git would ask who we are, where there is no such repository
+    command = ["git", "ls-remote", address, *wanted]
+    try:
+        done = subprocess.run(command, env=quiet, capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = (getattr(error, "stderr", None) or str(error)).strip()
+        raise click.ClickException(f"{action}: {address} could not be read ({reason}). Nothing was written.") from None
+    found = {ref: commit for commit, ref in (line.split("\t") for line in done.stdout.splitlines())}
+    commits = [found[ref] for ref in wanted if ref in found]
+    if not commits:
+        raise click.ClickException(f"{action}: {address} has no tag or branch {tag}. Nothing was written.")
+    return commits[0]
+
+
+def pinned_workflow(text: str, github: str) -> str:
+    """A workflow of GitHub's with its actions pinned, and their versions beside them; what is pinned already stays."""
+
+    def pin(found: re.Match[str]) -> str:
+        commit = commit_of(github, f"{found['name']}@{found['tag']}")
+        click.echo(f"  {found['name']}@{commit} # {found['tag']}")
+        return f"{found['start']}{found['name']}@{commit} # {found['tag']}"
+
+    return ACTION.sub(pin, text)
+
+
+def pinned_pipeline(text: str) -> str:
+    """GitLab's pipeline with its images pinned."""
+
+    def pin(found: re.Match[str]) -> str:
+        digest = digest_of(found["image"])
+        click.echo(f"  {found['image']}@{digest}")
+        return f"{found['start']}{found['image']}@{digest}"
+
+    return IMAGE.sub(pin, text)
+
+
 def pinned(text: str) -> str:
     """A Dockerfile with its images and s2i pinned; what is pinned already stays."""
     lines = text.splitlines(keepends=True)
@@ -89,15 +144,21 @@ def pinned(text: str) -> str:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=ROOT / "docker", hidden=True
-)
-def main(folder: Path) -> None:
-    """Pin what the Dockerfiles take from outside."""
+@click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=ROOT, hidden=True)
+@click.option("--github", default="https://github.com", hidden=True)
+def main(root: Path, github: str) -> None:
+    """Pin what the Dockerfiles and CI take from outside."""
+    kinds: list[tuple[str, Callable[[str], str]]] = [
+        ("docker/*.Dockerfile", pinned),
+        (".github/workflows/*.y*ml", lambda text: pinned_workflow(text, github)),
+        (".gitlab-ci.yml", pinned_pipeline),
+        (".github/zizmor.yml", lambda text: text.replace('"*": ref-pin', '"*": hash-pin')),
+    ]
     texts = {}
-    for path in sorted(folder.glob("*.Dockerfile")):
-        click.echo(path.name)
-        texts[path] = pinned(path.read_text(encoding="utf-8"))
+    for pattern, pin in kinds:
+        for path in sorted(root.glob(pattern)):
+            click.echo(str(path.relative_to(root)))
+            texts[path] = pin(path.read_text(encoding="utf-8"))
     for path, text in texts.items():  # only once everything was read
         path.write_text(text, encoding="utf-8")
 

@@ -288,7 +288,7 @@ MISTAKES = {
 @pytest.fixture(scope="module")
 def command():
     """`make check`'s program inside this process."""
-    folder = str(ROOT / "aisg-context/polyaxon")
+    folder = str(ROOT / "aisg-context")
     sys.path.insert(0, folder)
     yield importlib.import_module("check").main
     sys.path.remove(folder)

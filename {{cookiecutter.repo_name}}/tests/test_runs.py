@@ -1,5 +1,11 @@
 """best: the run with the best metric among those that succeeded, as a table and as an id."""
 
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from {{ cookiecutter.src_package_name }} import runs
@@ -59,3 +65,22 @@ def test_a_run_is_found_by_the_beginning_of_its_uuid(in_workplace, trained):
     assert runs.find(trained[:8]).uuid == trained
     with pytest.raises(UserError, match="there is none"):
         runs.find("nothing")
+
+
+def test_runs_are_recorded_in_the_project_that_has_the_repositorys_name(in_workplace, trained):
+    record = json.loads((runs.find(trained).folder / runs.RECORD).read_text(encoding="utf-8"))
+    assert record["project"] == runs.project() == "{{ cookiecutter.repo_name }}"
+
+
+def test_a_package_that_was_installed_without_its_repository_knows_the_project_too(tmp_path):
+    package = runs.__package__
+    shutil.copytree(Path(runs.__file__).parent, tmp_path / package)
+    installed = tmp_path / "some_name-0.1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.4\nName: some-name\nVersion: 0.1.0\n", encoding="utf-8")
+    (installed / "top_level.txt").write_text(f"{package}\n", encoding="utf-8")
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from {package} import runs; print(runs.project())"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "some-name\n"

@@ -233,7 +233,7 @@ def test_a_broken_bundle_stops_the_start_with_a_message(bundle, serving_python, 
 
 
 def test_a_disk_that_takes_no_byte_does_not_stop_serving(bundle, serving_python):
-    """As on a full disk, every write to a file fails: the size limit of files is 0. (Output is no file in a pod.)"""
+    """As on a full disk, every write to a file fails: the size limit of files is 0. Output is no file in a pod."""
     full = ["sh", "-c", 'exec prlimit --fsize=0 "$@" >/dev/null 2>&1', "sh"]
     with serve(bundle, serving_python, before=full) as server:
         for _ in range(20):

@@ -55,7 +55,7 @@ def _fields(path: Path, document: dict) -> Iterator[Finding]:
     from hera.workflows import models
 
     kinds = {"Workflow": models.Workflow, "WorkflowTemplate": models.WorkflowTemplate}
-    model = kinds.get(document.get("kind"))
+    model = kinds.get(document.get("kind", ""))
     if model is None or document.get("apiVersion") != "argoproj.io/v1alpha1":
         yield Finding(path, "kind", f"{document.get('apiVersion')} {document.get('kind')} is not one of Argo's")
         return
@@ -251,4 +251,4 @@ def _objects(root: Path, document: dict) -> dict[str, set[str]]:
 
 
 def _named(items: list[dict] | None) -> dict[str, dict]:
-    return {item.get("name"): item for item in items or []}
+    return {item.get("name", ""): item for item in items or []}

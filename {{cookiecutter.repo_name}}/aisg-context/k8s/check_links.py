@@ -58,9 +58,9 @@ def _secrets(value, field: str) -> Iterator[tuple[str, str]]:
             if key == "secretName":
                 yield here, inner
             elif key == "secretKeyRef":
-                yield f"{here}.name", inner.get("name")
+                yield f"{here}.name", inner.get("name", "")
             elif key == "imagePullSecrets":
-                yield from ((here, item.get("name") if isinstance(item, dict) else item) for item in inner)
+                yield from ((here, item.get("name", "") if isinstance(item, dict) else item) for item in inner)
             else:
                 yield from _secrets(inner, here)
     elif isinstance(value, list):

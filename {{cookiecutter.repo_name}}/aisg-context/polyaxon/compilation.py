@@ -1,4 +1,4 @@
-"""Polyaxonfiles, read and compiled by Polyaxon itself: what `check.py` and `runner.py` share. No cluster is needed.
+"""Polyaxonfiles, read and compiled by Polyaxon itself: what `../check.py` and `runner.py` share. No cluster is needed.
 
 Written against Polyaxon 2.18. The imports that begin with an underscore are not part of its public API: take in a new
 release of Polyaxon together with `make check` and the tests.
@@ -29,10 +29,10 @@ from polyaxon.tuners.grid_search import GridSearchManager
 from polyaxon.tuners.hyperband import HyperbandManager
 from polyaxon.tuners.mapping import MappingManager
 from polyaxon.tuners.random_search import RandomSearchManager
+from polyaxon_project import OWNER
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path("aisg-context/polyaxon")
-OWNER = "default"  # the community edition has one owner
 SEARCHES = {"random": RandomSearchManager, "grid": GridSearchManager, "mapping": MappingManager}
 
 warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
@@ -51,10 +51,17 @@ def use_platform(root: Path = ROOT) -> AgentConfig:
     return settings.AGENT_CONFIG
 
 
-def read(path: Path, params: dict[str, object] | None = None, presets: tuple[Path, ...] = ()):
+def read(path: Path, params: list[str] | None = None, presets: tuple[Path, ...] = ()):
     """Read a Polyaxonfile with its references, as `polyaxon check --strict-params` does. Returns an operation."""
     files = [str(path), *map(str, presets)]
     return check_polyaxonfile(polyaxonfile=files, params=params, strict_params=True, is_cli=False, verbose=False)
+
+
+def cause(error: BaseException) -> BaseException:
+    """The innermost cause of an error of Polyaxon's, which says what is wrong."""
+    while error.__cause__:
+        error = error.__cause__
+    return error
 
 
 def compiled(operation):

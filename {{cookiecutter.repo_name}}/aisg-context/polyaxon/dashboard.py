@@ -13,18 +13,18 @@ import socket
 import subprocess
 import sys
 import time
-import tomllib
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import click
+from polyaxon_project import NAME as PROJECT
+from polyaxon_project import OWNER
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUTS = ROOT / os.environ.get("POLYAXON_OFFLINE_ROOT", "outputs")
 STATE = OUTPUTS / "dashboard"
 LOG = STATE / "server.log"
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
 PATIENCE = 90  # seconds for the server to start: it makes its database first
 ENVIRONMENT = {
     "HOME": str(STATE / "home"),  # Polyaxon writes ~/.polyaxon: not into the user's own
@@ -96,11 +96,11 @@ def connect(port: int):
     from polyaxon.client import ProjectClient, RunClient
 
     try:
-        urllib.request.urlopen(f"{host}/api/v1/default/{PROJECT}", timeout=30).close()
+        urllib.request.urlopen(f"{host}/api/v1/{OWNER}/{PROJECT}", timeout=30).close()
     except urllib.error.HTTPError as error:
         if error.code != 404:
             raise
-        ProjectClient(owner="default", project=PROJECT).create({"name": PROJECT})
+        ProjectClient(owner=OWNER, project=PROJECT).create({"name": PROJECT})
     return RunClient
 
 
@@ -119,7 +119,7 @@ def push(client, pushed: dict[str, int]) -> list[str]:
         run_uuid, changed = record.parent.name, record.stat().st_mtime_ns
         if pushed.get(run_uuid) == changed or content(record) is None:
             continue
-        run = client(owner="default", project=PROJECT, run_uuid=run_uuid, is_offline=True)
+        run = client(owner=OWNER, project=PROJECT, run_uuid=run_uuid, is_offline=True)
         run.load_offline_run(path=str(record.parent), run_client=run, reset_project=True, raise_if_not_found=True)
         with contextlib.redirect_stdout(io.StringIO()):  # a progress bar for each file
             run.push_offline_run(path=str(record.parent))
@@ -142,7 +142,7 @@ def main(port: int) -> None:
         pushed = content(STATE / "pushed.json") or {}
         names = push(client, pushed)
         click.echo(f"{len(names)} runs new or changed, {len(pushed)} in all")
-        click.echo(f"http://127.0.0.1:{port}/ui/default/{PROJECT}/runs   Ctrl-C ends it.")
+        click.echo(f"http://127.0.0.1:{port}/ui/{OWNER}/{PROJECT}/runs   Ctrl-C ends it.")
         while server.poll() is None:
             time.sleep(3)
             for name in push(client, pushed):

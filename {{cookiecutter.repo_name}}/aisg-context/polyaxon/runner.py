@@ -18,21 +18,22 @@ import socket
 import subprocess
 import sys
 import time
-import tomllib
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 import compilation
 from polyaxon.tuners.hyperband import HyperbandManager
+from polyaxon_project import NAME as PROJECT
+from polyaxon_project import OWNER
 
 ROOT = compilation.ROOT
 GRACE = 10  # seconds that a process has to end by itself
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
 OUTPUTS = ROOT / os.environ.get("POLYAXON_OFFLINE_ROOT", "outputs")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -62,7 +63,7 @@ class Run:
     processes: list[Process]
     status: str = "pending"
     seconds: float = 0.0
-    outputs: dict[str, object] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
 
     @property
     def log(self) -> Path:
@@ -84,7 +85,7 @@ def plan(operation, name: str, parameters: dict[str, object]) -> Run:
     tracking = {
         "POLYAXON_IS_OFFLINE": "true",
         "POLYAXON_OFFLINE_ROOT": str(OUTPUTS),
-        "POLYAXON_RUN_INSTANCE": f"{compilation.OWNER}.{PROJECT}.runs.{run_uuid}",
+        "POLYAXON_RUN_INSTANCE": f"{OWNER}.{PROJECT}.runs.{run_uuid}",
         "RUN_NAME": name,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")])),
     }
@@ -146,7 +147,8 @@ def _local(text: str) -> str:
 
 def execute(runs: list[Run], width: int, stop: Callable[[Run], str | None], quiet: bool) -> None:
     """Run all, `width` at a time; when `stop` gives a reason after one has ended, the others are stopped."""
-    waiting, running = deque(runs), {}
+    waiting = deque(runs)
+    running: dict[str, tuple[Run, list[subprocess.Popen], float]] = {}
     threads = str(max(1, CORES // min(width, len(runs))))
     try:
         while waiting or running:
@@ -426,10 +428,8 @@ def main(file: str, params: tuple[str, ...], concurrency: int | None, dry_run: b
     try:
         operation = compilation.read(path, list(params))
     except Exception as error:  # Polyaxon has no one exception for a file or a parameter that is wrong
-        while error.__cause__:
-            error = error.__cause__
-        raise click.ClickException(f"{path.name}: {error}") from None
-    given = dict(each.split("=", 1) for each in params)
+        raise click.ClickException(f"{path.name}: {compilation.cause(error)}") from None
+    given: dict[str, object] = {name: value for name, _, value in (each.partition("=") for each in params)}
     try:
         with signals():
             good = Runner(dry_run, concurrency).operation(operation, path.stem, given)

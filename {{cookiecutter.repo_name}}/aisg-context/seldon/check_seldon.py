@@ -16,7 +16,7 @@ from findings import Finding, as_pod, check_manifest, needs, tool
 SELDON = Path("aisg-context/seldon")
 KUSTOMIZATION = "kustomization.yml"
 QUANTITIES, SINGLE = "ResourceList", ("Quantity", "IntOrString", "Time")  # of the SDK's models
-SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float)}
+SCALARS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "bool": (bool,), "float": (int, float)}
 
 
 def check_seldon(root: Path) -> Iterator[Finding]:

@@ -55,9 +55,9 @@ def _pod(component: dict, field: str) -> Iterator[Fault]:
 def _scaling(component: dict, orchestrator: dict, field: str) -> Iterator[Fault]:
     """A share of what is asked for, as autoscaling counts it, needs every container of the pod to ask."""
     shares = [item.get("resource") or {} for item in (component.get("hpaSpec") or {}).get("metricsv2") or []]
-    resources = {item.get("name") for item in shares if "averageUtilization" in (item.get("target") or {})}
-    containers = dict(enumerate((component.get("spec") or {}).get("containers") or []))
-    containers = {f"{field}.spec.containers.{number}": container for number, container in containers.items()}
+    resources = {str(item.get("name")) for item in shares if "averageUtilization" in (item.get("target") or {})}
+    listed = (component.get("spec") or {}).get("containers") or []
+    containers = {f"{field}.spec.containers.{number}": container for number, container in enumerate(listed)}
     if orchestrator.get("resources"):  # without, Seldon asks for some itself
         containers[f"{field.partition('.componentSpecs')[0]}.svcOrchSpec"] = orchestrator
     for place, container in containers.items():

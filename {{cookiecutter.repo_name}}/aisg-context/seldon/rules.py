@@ -5,7 +5,8 @@ a schema does not hold. Standard library only.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import operator_rules
 
@@ -14,7 +15,9 @@ TYPES = ("MODEL", "ROUTER", "COMBINER", "TRANSFORMER", "OUTPUT_TRANSFORMER", "UN
 BUILT_IN = ("SIMPLE_MODEL", "SIMPLE_ROUTER", "RANDOM_ABTEST", "AVERAGE_COMBINER")  # run inside Seldon's orchestrator
 SERVERS = ("SKLEARN_SERVER", "XGBOOST_SERVER", "TENSORFLOW_SERVER", "MLFLOW_SERVER", "TRITON_SERVER", "TEMPO_SERVER",
            "HUGGINGFACE_SERVER")  # fmt: skip
-PARAMETERS = {"INT": int, "FLOAT": float, "DOUBLE": float, "STRING": str, "BOOL": {"true": 1, "false": 0}.__getitem__}
+PARAMETERS: dict[str, Callable[[Any], Any]] = {
+    "INT": int, "FLOAT": float, "DOUBLE": float, "STRING": str, "BOOL": {"true": 1, "false": 0}.__getitem__,
+}  # fmt: skip
 LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 Fault = tuple[str, str]  # the field, and what is wrong with it
 

@@ -40,8 +40,14 @@ def configured(settings: dict[str, str], around: dict[str, str]) -> dict[str, st
     return found
 
 
-def git(folder: Path, *arguments: str, stdin: str | None = None, fine: tuple[int, ...] = (0,), **more: str) -> str:
-    """What `git ARGUMENTS` prints in `folder`. Exit codes not in `fine` are errors; `more` is for the environment."""
+def git(
+    folder: Path,
+    *arguments: str,
+    stdin: str | None = None,
+    fine: tuple[int, ...] = (0,),
+    variables: dict[str, str] | None = None,
+) -> str:
+    """What `git ARGUMENTS` prints in `folder`, with `variables` in its environment; exit codes not in `fine` fail."""
     done = subprocess.run(
         ["git", *arguments],
         cwd=folder,
@@ -50,7 +56,7 @@ def git(folder: Path, *arguments: str, stdin: str | None = None, fine: tuple[int
         text=True,
         encoding="utf-8",
         errors="surrogateescape",  # a file's name can be any bytes
-        env=environment(**more),
+        env=environment(**(variables or {})),
         check=False,
     )
     if done.returncode not in fine:

@@ -71,17 +71,17 @@ class Scratch:
         objects = team / git(team, "rev-parse", "--git-path", "objects").rstrip("\n")
         self.environment = {"GIT_OBJECT_DIRECTORY": str(objects), "GIT_LFS_SKIP_SMUDGE": "1", **NOBODY}
 
-    def git(self, *arguments: str, **more) -> str:
-        return git(self.folder, *arguments, **self.environment, **more)
+    def git(self, *arguments: str, variables: dict[str, str] | None = None) -> str:
+        return git(self.folder, *arguments, variables=self.environment | (variables or {}))
 
     def tree_of(self, rendered: Path) -> str:
         """Everything in a folder as a tree, but the records."""
         place = {"GIT_WORK_TREE": str(rendered), "GIT_DIR": str(self.folder / ".git")}
         place["GIT_INDEX_FILE"] = str(self.folder / ".git" / "index-of-render")
-        self.git("read-tree", "--empty", **place)
-        self.git("add", "--all", "--force", ".", **place)
-        self.git("rm", "--cached", "--quiet", "--ignore-unmatch", "--", *RECORDS, **place)
-        return self.git("write-tree", **place).strip()
+        self.git("read-tree", "--empty", variables=place)
+        self.git("add", "--all", "--force", ".", variables=place)
+        self.git("rm", "--cached", "--quiet", "--ignore-unmatch", "--", *RECORDS, variables=place)
+        return self.git("write-tree", variables=place).strip()
 
     def commit(self, tree: str, *parents: str) -> str:
         arguments = [part for parent in parents for part in ("-p", parent)]

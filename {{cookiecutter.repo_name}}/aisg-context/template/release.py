@@ -66,7 +66,8 @@ class Template:
         if version not in known:
             there = f"Its releases are {', '.join(known)}." if known else "It has no release: no tag like v1.2.3."
             raise Problem(f"The template at {self.where} has no release {version} (tag v{version}). {there}")
-        return Release(version, self.commit(f"refs/tags/v{version}"), f"v{version}")
+        tag = git(self.copy, "rev-parse", f"refs/tags/v{version}" + "^{commit}").strip()
+        return Release(version, tag, f"v{version}")
 
     def newest(self) -> Release:
         known = self.versions()
@@ -105,7 +106,7 @@ class Template:
         for line in self.text(new.commit, "CHANGELOG.md").splitlines():
             if line.startswith("## "):
                 found = HEADING.match(line)
-                wanted = bool(found) and order(old.version) < order(found[1]) <= order(new.version)
+                wanted = found is not None and order(old.version) < order(found[1]) <= order(new.version)
             if wanted:
                 kept.append(line)
         return "\n".join(kept).strip()
@@ -144,7 +145,8 @@ class Template:
                     f"The template cannot make {what} with this repository's answers. Nothing was changed.\n\n"
                     f"{text.strip()}\n\nAn answer is changed with: make upgrade ANSWERS=\"NAME='the answer'\""
                 )
-        return tuple(next(folder.iterdir()) for _, folder in both)
+        first, second = (next(folder.iterdir()) for _, folder in both)
+        return first, second
 
 
 def as_typed(answer: object) -> object:

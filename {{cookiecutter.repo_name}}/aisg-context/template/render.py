@@ -1,4 +1,6 @@
-"""Renders one version of the template with cruft: python render.py TEMPLATE COMMIT ANSWERS.json FOLDER
+"""Renders one version of the template with cruft.
+
+    python render.py TEMPLATE COMMIT ANSWERS.json FOLDER
 
 A process of its own, because the template's hooks write to the standard output and error, which upgrade.py keeps.
 """

@@ -21,6 +21,7 @@ Exit codes of this program (make itself ends with 2 whenever one of them is not 
 import argparse
 import difflib
 import fnmatch
+import io
 import json
 import shlex
 import shutil
@@ -418,7 +419,8 @@ def stop(number: int, _) -> None:
 def main(arguments: list[str]) -> int:
     asked = options(arguments)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
     for number in ENDINGS:
         signal.signal(number, stop)
     try:

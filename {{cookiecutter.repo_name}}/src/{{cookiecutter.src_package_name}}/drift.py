@@ -93,7 +93,7 @@ def read_page(page: str) -> dict:
     """
     from prometheus_client.parser import text_string_to_metric_families
 
-    seen = {"images": None, "sums": {}, "squares": {}, "training": {name: {} for name in STATISTICS}, "run": None}
+    seen: dict = {"images": None, "sums": {}, "squares": {}, "training": {name: {} for name in STATISTICS}, "run": None}
     try:
         samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
     except ValueError:
@@ -151,7 +151,7 @@ def compare(seen: dict) -> dict:
     training images, `spread` the served deviation over the training one.
     """
     images, training = seen["images"], seen["training"]
-    report = {"images": int(images), "run": seen["run"], "verdict": "too few", "statistics": {}}
+    report: dict = {"images": int(images), "run": seen["run"], "verdict": "too few", "statistics": {}}
     if images < FEWEST:
         return report
     for name in STATISTICS:
@@ -203,7 +203,8 @@ def fetch(url: str, timeout: float = 10.0) -> list[str]:
         raise ValueError(f"{url} is not an http address: give one such as http://127.0.0.1:6000/metrics")
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port, proto=socket.IPPROTO_TCP)
-        hosts = sorted({f"[{each[4][0]}]" if ":" in each[4][0] else each[4][0] for each in found})
+        numbers = {str(each[4][0]) for each in found}
+        hosts = sorted(f"[{number}]" if ":" in number else number for number in numbers)
         port = f":{parts.port}" if parts.port else ""
         pages = []
         for host in hosts if parts.scheme == "http" else [parts.hostname]:
@@ -217,7 +218,7 @@ def fetch(url: str, timeout: float = 10.0) -> list[str]:
 
 def look(urls: list) -> dict:
     """The sums of all the servers, added. ValueError names the address that is wrong."""
-    pages = []
+    pages: list[dict] = []
     for url in urls:
         texts = fetch(url)
         try:

@@ -8,7 +8,9 @@ workflow, the Polyaxon server at POLYAXON_HOST is asked, and RUNS_FOLDER is its 
 import csv
 import json
 import os
+import tomllib
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +21,6 @@ ROOT_VARIABLE = "POLYAXON_OFFLINE_ROOT"
 PROJECT_VARIABLE, FOLDER_VARIABLE = "RUNS_PROJECT", "RUNS_FOLDER"
 PAGE = 100  # runs that the server is asked for at a time
 OWNER = "default"  # the owner of every project in Polyaxon's community edition
-PROJECT = __package__.replace("_", "-")
 RECORD = "run.plx.json"
 CHECKPOINT, MODEL = "checkpoint.pt", "model.pt"  # among a run's outputs
 
@@ -45,6 +46,18 @@ class Run:
         return self.folder / "outputs" / CHECKPOINT
 
 
+def project() -> str:
+    """The Polyaxon project of the runs made here: the repository's name, as its pyproject.toml has it.
+
+    That file lies beside src/ in the repository and in its images. Where the package was installed without them, the
+    distribution that it was installed from has the name.
+    """
+    settings = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    if settings.is_file():
+        return tomllib.loads(settings.read_text(encoding="utf-8"))["project"]["name"]
+    return metadata.packages_distributions()[__package__][0]
+
+
 def root() -> Path:
     """The folder that holds runs/."""
     return Path(os.environ.setdefault(ROOT_VARIABLE, "outputs"))
@@ -62,7 +75,7 @@ def start(name: str, resume: str | None = None):
         return tracking.init()
     uuid = resume or _given_uuid() or uuid4().hex
     run = tracking.init(
-        owner=OWNER, project=PROJECT, name=name, run_uuid=uuid, is_offline=True,
+        owner=OWNER, project=project(), name=name, run_uuid=uuid, is_offline=True,
         # said here, because Polyaxon reads its own variable for it once, when it is imported
         artifacts_path=str(root() / "runs" / uuid),
         track_code=False, track_env=False, track_logs=False, collect_resources=False,
@@ -130,7 +143,8 @@ def _on_server(project: str) -> list[Run]:
 
     owner, _, name = project.rpartition("/")
     client = RunClient(owner=owner or OWNER, project=name, manual_exceptions_handling=True)
-    found, host = [], os.environ["POLYAXON_HOST"]
+    found: list = []
+    host = os.environ["POLYAXON_HOST"]
     try:
         while page := client.list(sort="created_at", limit=PAGE, offset=len(found)).results:
             found += page

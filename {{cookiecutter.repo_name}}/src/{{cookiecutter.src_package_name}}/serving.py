@@ -28,7 +28,8 @@ import os
 import sys
 import threading
 import time
-from multiprocessing.util import _exit_function
+from multiprocessing import util
+from typing import Any, NoReturn
 
 import numpy as np
 import orjson
@@ -62,7 +63,7 @@ class DigitClassifier:
     def __init__(self):
         self.metadata = _read_json(METADATA, "run", "code", "data", "metrics", "classes", "model_digest")
         self.names = self.metadata["classes"]
-        self.session = None
+        self.session: Any = None  # ONNX Runtime's, in a worker that has loaded the model
         self.model_error_handler = error_pages(self)
 
     def load(self) -> None:
@@ -223,10 +224,11 @@ class DigitClassifier:
 # The bundle
 
 
-def _stop(message: str):
+def _stop(message: str) -> NoReturn:
     """End the start. The exit code is the one that makes gunicorn stop, where another would make it try for ever."""
     print(f"The model cannot be served: {message}", file=sys.stderr, flush=True)
-    atexit.unregister(_exit_function)  # multiprocessing's, which in a worker would end the metrics page's process
+    # multiprocessing's, which in a worker would end the metrics page's process
+    atexit.unregister(util._exit_function)  # type: ignore[attr-defined]
     raise SystemExit(Arbiter.WORKER_BOOT_ERROR)
 
 

@@ -68,7 +68,7 @@ class ShortWay:
                 raise BadRequest("The body could not be read to its end.")
             status, answer = "200 OK", self.model.predict_raw(body)
         except HTTPException as error:
-            RECORDER.count(error.code)
+            RECORDER.count(error.code or 500)
             status, answer = f"{error.code} {error.name}", _refusal(error)
         start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))])
         return [answer]
@@ -134,7 +134,7 @@ def _check_feedback(body) -> None:
 def _error_page(error: HTTPException) -> Response:
     """An error as an answer, counted when a prediction was asked for."""
     if request.path in PREDICT_PATHS:
-        RECORDER.count(error.code)
+        RECORDER.count(error.code or 500)
     response = Response(_refusal(error), status=error.code, mimetype="application/json")
     response.headers.extend([header for header in error.get_headers() if header[0] in ("Allow", "Retry-After")])
     return response
@@ -145,11 +145,12 @@ def _refusal(error: HTTPException) -> bytes:
     if error.code == 404:
         text = f"There is nothing here: predictions are at POST {PREDICT}."
     elif error.code == 405:
-        text = f"Wrong method: allowed here is {', '.join(sorted(error.valid_methods or []))}."
+        allowed = getattr(error, "valid_methods", None) or []
+        text = f"Wrong method: allowed here is {', '.join(sorted(allowed))}."
     elif error.code == 413:
         limit = f"{MOST_BYTES // 2**20} MiB"
         text = f"The body is over {limit}: send fewer images in a request (up to {MOST_IMAGES}), or binData."
     else:
-        text = error.description
+        text = error.description or error.name
     status = {"status": "FAILURE", "code": error.code, "reason": error.name.upper().replace(" ", "_"), "info": text}
     return orjson.dumps({"status": status})

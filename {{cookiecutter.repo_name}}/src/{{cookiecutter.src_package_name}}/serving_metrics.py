@@ -51,12 +51,14 @@ class Recorder:
         width = sum(COLUMNS.values())
         self._memory = mmap.mmap(-1, WORKERS * width * 8)
         self._rows = np.frombuffer(self._memory, dtype=np.float64).reshape(WORKERS, width)
-        self._part, start = {}, 0
+        self._part: dict[str, slice] = {}
+        start = 0
         for name, size in COLUMNS.items():
             self._part[name] = slice(start, start + size)
             start += size
         self._threads = threading.Lock()
-        self._pid, self._row = None, None
+        self._pid: int | None = None
+        self._row: dict[str, np.ndarray] = {}
 
     def _own(self) -> dict:
         """This process's row, taken when it first counts something: views of it by name."""
@@ -209,7 +211,7 @@ def _base(name: str) -> str:
 def served() -> tuple[str, dict]:
     """The bundle's run and its training images' statistics, for the metrics page, whose process loads no model."""
     try:
-        metadata = read_metadata(served_bundle())
+        metadata = read_metadata(served_bundle()) or {}
         return metadata["run"]["uuid"], metadata["training_inputs"]["statistics"]
     except (KeyError, TypeError):
         return "", {}

@@ -15,6 +15,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import seldon_core.microservice
 import seldon_core.wrapper
@@ -39,7 +40,8 @@ class DrainingWorker(gthread.ThreadWorker):
     workers, this one also sees to it that each gets its share of the connections, which callers keep for long.
     """
 
-    left_since = None  # when this worker first left a connection, that still waits, to another
+    sockets: list  # gunicorn's, which the server listens on
+    left_since: float | None = None  # when this worker first left a connection, that still waits, to another
 
     def murder_keepalived(self):
         super().murder_keepalived()
@@ -144,7 +146,8 @@ def _end_grpc(started_by: int) -> None:
 
 def end_with_parent() -> None:
     """End this gRPC worker when the process that started it has ended: SIGINT is what the wrapper listens to."""
-    multiprocessing.parent_process().join()
+    if parent := multiprocessing.parent_process():
+        parent.join()
     os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -172,6 +175,7 @@ def tune_wrapper() -> None:
     atexit.register(_end_grpc, os.getpid())
     seldon_core.wrapper.PAYLOAD_PASSTHROUGH = True
     gthread.ThreadWorker = DrainingWorker
-    for module in (seldon_core.microservice, sys.modules["__main__"]):  # the latter with `python -m seldon_core...`
+    modules: tuple[Any, ...] = (seldon_core.microservice, sys.modules["__main__"])
+    for module in modules:  # the latter with `python -m seldon_core...`
         if getattr(module, "SeldonMetrics", None) is SeldonMetrics:
             module.SeldonMetrics = PageMetrics

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ TENSORBOARD = "tensorboard"  # the folder of event files among a run's outputs
 WARM_UP = 0.21  # share of the steps; with 0.2, five steps in all warm up in none, and torch divides by that
 # `default`: Adam with the one-cycle schedule (https://arxiv.org/abs/1708.07120), `lr` its peak.
 # `article`: SGD with momentum.
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "default": {"batch_size": 64, "lr": 5e-3, "momentum": None},
     "article": {"batch_size": 128, "lr": 0.01, "momentum": 0.5},
 }
@@ -120,7 +121,8 @@ def train(
     dataset = load(data_file)
     with distributed.group():
         if distributed.rank() > 0:
-            return _follow(hyperparameters, dataset)
+            _follow(hyperparameters, dataset)
+            return None
         target = _bucket(bucket)
         tracked = runs.start(name)
         tracked.log_inputs(**_inputs(hyperparameters, dataset))
@@ -183,10 +185,11 @@ def steps_in_all(hyperparameters: Hyperparameters, digits: int) -> int:
 def begin(hyperparameters: Hyperparameters, digits: int, device: torch.device) -> Progress:
     """A fresh network with its optimiser and schedule; seeds torch."""
     torch.manual_seed(hyperparameters.seed)
-    network = Network().to(device, memory_format=torch.channels_last)
+    network = Network().to(device).to(memory_format=torch.channels_last)
     parallel = distributed.parallel(network)
     if hyperparameters.recipe == "article":
-        sgd = torch.optim.SGD(network.parameters(), lr=hyperparameters.lr, momentum=hyperparameters.momentum)
+        momentum = hyperparameters.momentum or 0.0
+        sgd = torch.optim.SGD(network.parameters(), lr=hyperparameters.lr, momentum=momentum)
         return Progress(network, parallel, sgd, None)
     adam = torch.optim.Adam(network.parameters(), lr=hyperparameters.lr)
     steps = steps_in_all(hyperparameters, digits)

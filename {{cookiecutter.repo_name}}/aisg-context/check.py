@@ -1,4 +1,4 @@
-"""`make check`: the platform's files, judged by the tools that will read them. Nothing here needs a cluster.
+"""`make check`: the files for the cluster and for CI, judged by the tools that will read them. It needs neither.
 
 Each finding names a file and a field. A check whose tool is missing says NOT CHECKED, which fails where CI is set.
 """
@@ -12,10 +12,11 @@ from pathlib import Path
 
 import click
 import yaml
+from check_ci import check_ci
 from findings import Finding, NotChecked, as_pod, check_images, check_manifest, needs, tool
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path += [str(ROOT / "aisg-context" / name) for name in ("argo", "seldon", "k8s")]
+ROOT = Path(__file__).resolve().parents[1]
+sys.path += [str(ROOT / "aisg-context" / name) for name in ("argo", "k8s", "polyaxon", "seldon")]
 from check_argo import check_argo  # noqa: E402  they lie beside what they check
 from check_links import check_links  # noqa: E402
 from check_seldon import check_seldon  # noqa: E402
@@ -28,13 +29,14 @@ CORE_KINDS = ("v1", "apps/v1", "batch/v1", "rbac.authorization.k8s.io/v1", "netw
 
 
 def check_yaml(root: Path) -> Iterator[Finding]:
-    """Syntax and keys that stand twice: YAML keeps the last one without a word."""
+    """Syntax, keys that stand twice, of which YAML keeps the last without a word, and words it reads as truth."""
     needs("yamllint")
     from yamllint import linter
     from yamllint.config import YamlLintConfig
 
-    rules = YamlLintConfig("rules: {key-duplicates: enable}")
-    for path in sorted((root / "aisg-context").rglob("*.yml")):
+    rules = YamlLintConfig("rules: {key-duplicates: enable, truthy: {check-keys: false}}")
+    places = [root.glob("*.y*ml"), *((root / name).rglob("*.y*ml") for name in ("aisg-context", ".github"))]
+    for path in sorted(path for found in places for path in found):
         for problem in linter.run(path.read_text(encoding="utf-8"), rules):
             yield Finding(path.relative_to(root), f"line {problem.line}", problem.desc)
 
@@ -154,8 +156,9 @@ def check_dockerfiles(root: Path) -> Iterator[Finding]:
 
 
 def check_shell(root: Path) -> Iterator[Finding]:
-    """The shell scripts of the s2i builder, by shellcheck."""
+    """The shell scripts, by shellcheck: those of the s2i builder, whose names s2i gives, and those called *.sh."""
     scripts = [path for path in sorted((root / "docker/s2i-builder").iterdir()) if not path.suffix and path.is_file()]
+    scripts += sorted((root / "aisg-context").rglob("*.sh"))
     answer = subprocess.run(
         [tool("shellcheck"), "--format=json", *scripts], capture_output=True, text=True, check=False
     )
@@ -189,13 +192,15 @@ CHECKS: dict[str, Callable[[Path], Iterator[Finding]]] = {
     "dockerfiles": check_dockerfiles,
     "shell": check_shell,
     "conda": check_conda,
+    "ci": check_ci,
 }
 
 
 def _explained(path: Path, error: BaseException) -> Finding:
     """The innermost cause of an error of Polyaxon's, and the field that it names."""
-    while error.__cause__:
-        error = error.__cause__
+    import compilation
+
+    error = compilation.cause(error)
     if hasattr(error, "errors"):  # pydantic's, which say where
         first = error.errors()[0]
         return Finding(path, ".".join(map(str, first["loc"])), first["msg"])

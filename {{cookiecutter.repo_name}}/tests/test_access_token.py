@@ -1,0 +1,127 @@
+"""CI's way into the registry: an ID token becomes an access token of the service account, and that a login. No key."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import click
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROVIDER = "projects/1/locations/global/workloadIdentityPools/ci/providers/p"
+ACCOUNT = "image-pusher@p.iam.gserviceaccount.com"
+
+
+class Google(BaseHTTPRequestHandler):
+    """The two services, which take what the documentation of workload identity federation says, and nothing else."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        if self.path == "/v1/token":
+            asked = {name: values[0] for name, values in parse_qs(body).items()}
+            good = (
+                asked["grant_type"] == "urn:ietf:params:oauth:grant-type:token-exchange"
+                and asked["audience"] == f"//iam.googleapis.com/{PROVIDER}"
+                and asked["subject_token_type"] == "urn:ietf:params:oauth:token-type:jwt"
+                and asked["subject_token"] == "the-jobs-own"
+            )
+            answer = {"access_token": "federated", "expires_in": 3600, "token_type": "Bearer"}
+            answer["issued_token_type"] = "urn:ietf:params:oauth:token-type:access_token"
+            refusal = {"error": "unauthorized_client", "error_description": "rejected by the attribute condition"}
+        else:
+            act_as = f"/v1/projects/-/serviceAccounts/{ACCOUNT}:generateAccessToken"
+            good = self.path == act_as and self.headers["Authorization"] == "Bearer federated"
+            good = good and json.loads(body)["scope"] == ["https://www.googleapis.com/auth/cloud-platform"]
+            answer = {"accessToken": "of-the-account", "expireTime": "2100-01-01T00:00:00Z"}
+            refusal = {"error": {"code": 403, "message": "no iam.serviceAccounts.getAccessToken", "status": "DENIED"}}
+        content = json.dumps(answer if good else refusal).encode()
+        self.send_response(200 if good else 403)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture
+def google():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Google)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def program(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docker"))
+    monkeypatch.setenv("GCP_WORKLOAD_IDENTITY_PROVIDER", PROVIDER)
+    monkeypatch.setenv("GCP_SERVICE_ACCOUNT", ACCOUNT)
+    monkeypatch.setenv("GOOGLE_ID_TOKEN", "the-jobs-own")
+    return importlib.import_module("access_token")
+
+
+def ask(program, google: str) -> str:
+    return program.access_token(google, google)
+
+
+def test_an_id_token_becomes_a_token_of_the_account(program, google):
+    assert ask(program, google) == "of-the-account"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("GOOGLE_ID_TOKEN", "of-another-branch", "attribute condition"),
+        ("GCP_SERVICE_ACCOUNT", "admin@p.iam.gserviceaccount.com", "admin@p.iam.gserviceaccount.com"),
+    ],
+)
+def test_a_refusal_is_a_sentence_with_what_to_look_at(program, google, monkeypatch, variable, value, told):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(click.ClickException, match="Google gave no access token") as error:
+        ask(program, google)
+    assert told in error.value.message and "Does the provider trust" in error.value.message
+
+
+def test_a_variable_that_is_not_set_is_named():
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GCP_", "GOOGLE_"))}
+    done = subprocess.run(
+        [sys.executable, "docker/access_token.py"], cwd=ROOT, env=kept, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "Set GCP_WORKLOAD_IDENTITY_PROVIDER, GCP_SERVICE_ACCOUNT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def builder(tmp_path) -> dict[str, str]:
+    """An environment whose only builder of images writes down what it was told."""
+    program = tmp_path / "buildah"
+    program.write_text('#!/bin/sh\ncat >"$0.stdin"; echo "$@" >"$0.words"\n[ "$(cat "$0.stdin")" = good ]\n')
+    program.chmod(0o755)
+    return os.environ | {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+
+
+def login(environment: dict[str, str], token: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "docker/images.py", "login", "--builder", "buildah"]
+    return subprocess.run(command, cwd=ROOT, env=environment, input=token, capture_output=True, text=True, check=False)
+
+
+def test_a_login_is_at_the_registry_of_the_prefix_and_shows_no_token(builder, tmp_path):
+    done = login(builder, "good\n")
+    assert done.returncode == 0, done.stderr
+    words = (tmp_path / "buildah.words").read_text().split()
+    host = "{{ cookiecutter.__image_prefix.split('/')[0] }}"
+    assert words == ["login", "--username=oauth2accesstoken", "--password-stdin", host]
+    assert "good" not in done.stdout + done.stderr
+
+
+def test_a_login_that_fails_is_told(builder):
+    assert "did not let this token in" in login(builder, "bad\n").stderr
+    assert "gcloud auth print-access-token | make login" in login(builder, "").stderr
