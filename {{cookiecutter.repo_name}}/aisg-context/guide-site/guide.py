@@ -41,10 +41,11 @@ def serve(port: int) -> None:
 
 
 @main.command()
-def build() -> None:
-    """Build the guide into build/guide; a link or a picture that leads nowhere is an error."""
-    mkdocs(["--quiet", "build", "--strict", CONFIGURATION], standalone_mode=False)
-    click.echo("build/guide/index.html")
+@click.option("--output", default="build/guide", help="The folder; it is emptied first.")
+def build(output: str) -> None:
+    """Build the guide; a link or a picture that leads nowhere is an error."""
+    mkdocs(["--quiet", "build", "--strict", CONFIGURATION, f"--site-dir={Path(output).absolute()}"], standalone_mode=False)
+    click.echo(f"{output}/index.html")
 
 
 if __name__ == "__main__":
