@@ -19,6 +19,7 @@ PARSERS = {
     "bash": Parser(Language(tree_sitter_bash.language())),
     "powershell": Parser(Language(tree_sitter_pwsh.language())),
 }
+NO_WORDS = ("variable_assignment", "herestring_redirect")  # parts of a command that are not arguments
 YOUR_OWN = re.compile("<([A-Z][A-Z_]*)>")  # a reader's own value, such as <YOUR_NAME>
 
 
@@ -89,8 +90,7 @@ def commands(block: Block) -> Iterator[list[str]]:
     """The words of every command in a block of bash, also of those within others."""
     for node in _nodes(syntax(block)):
         if node.type == "command":
-            words = [child for child in node.children if child.type not in ("variable_assignment", "herestring_redirect")]
-            yield [_word(child) for child in words]
+            yield [_word(child) for child in node.children if child.type not in NO_WORDS]
 
 
 def _nodes(node: Node) -> Iterator[Node]:

@@ -24,7 +24,7 @@ WORDS = (
 
 @contextmanager
 def browser() -> Iterator[webdriver.Chrome]:
-    """Chromium, or the Chrome that GitHub's machines have, with a profile of its own; it logs what a page says and loads."""
+    """Chromium, or the Chrome that GitHub's machines have, which logs what a page says and loads."""
     chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     if not (chromium and driver):
         raise click.ClickException("no browser: apt-get install chromium chromium-driver")

@@ -44,7 +44,8 @@ def serve(port: int) -> None:
 @click.option("--output", default="build/guide", help="The folder; it is emptied first.")
 def build(output: str) -> None:
     """Build the guide; a link or a picture that leads nowhere is an error."""
-    mkdocs(["--quiet", "build", "--strict", CONFIGURATION, f"--site-dir={Path(output).absolute()}"], standalone_mode=False)
+    site = f"--site-dir={Path(output).absolute()}"
+    mkdocs(["--quiet", "build", "--strict", CONFIGURATION, site], standalone_mode=False)
     click.echo(f"{output}/index.html")
 
 

@@ -41,7 +41,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add what is not in docs: each diagram, once for a light and once for a dark page, and the screenshots there are."""
+    """Add what is not in docs: each diagram for a light and for a dark page, and the screenshots that were taken."""
     for source in sorted(DIAGRAMS.glob("*.d2")):
         for scheme in SCHEMES:
             files.append(File.generated(config, f"diagrams/{source.stem}-{scheme}.svg", content=draw(source, scheme)))

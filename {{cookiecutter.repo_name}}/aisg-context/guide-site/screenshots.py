@@ -14,10 +14,9 @@ from pictures import SCREENSHOT_NAMES, SCREENSHOTS, screenshot
 from selenium.common.exceptions import TimeoutException
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "polyaxon"))
-import dashboard  # noqa: E402  it lies beside the platform's files
+import dashboard  # it lies beside the platform's files
 
 GROUP = "hparam-group"  # the group that `make sweep` trains: its runs are named after it
-SIZE = {"width": 1200, "height": 760, "deviceScaleFactor": 1, "mobile": False}
 
 
 def recorded() -> list[dict]:
@@ -25,6 +24,12 @@ def recorded() -> list[dict]:
     records = dashboard.OUTPUTS.glob("runs/*/run.plx.json")
     runs = [json.loads(record.read_text(encoding="utf-8")) for record in records]
     return sorted(runs, key=lambda run: run["created_at"], reverse=True)
+
+
+def set_size(page, height: int) -> None:
+    """Make the browser's window as high as what is to be seen."""
+    size = {"width": 1200, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 def take(page, name: str) -> None:
@@ -50,11 +55,10 @@ def main() -> None:
     try:
         dashboard.push(dashboard.connect(port), dashboard.already_pushed())
         with browser() as page:
-            page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", SIZE)
             take_all(page, f"http://127.0.0.1:{port}/ui", single, runs)
     except TimeoutException as error:
         log = dashboard.STATE / "server.log"
-        raise click.ClickException(f"The dashboard did not show what was waited for; the server's log is {log}") from error
+        raise click.ClickException(f"The dashboard does not show its page; its log is {log}") from error
     finally:
         dashboard.end(server)
 
@@ -62,13 +66,16 @@ def main() -> None:
 def take_all(page, ui: str, single: dict, runs: list[dict]) -> None:
     """Each picture, when the page shows what it is of."""
     project = f"{ui}/default/{dashboard.PROJECT}"
+    set_size(page, 420)
     shows(page, f"{ui}/orgs/default/projects", dashboard.PROJECT)
     take(page, "dashboard-projects")
+    set_size(page, 640)
     if any(GROUP in run["name"] for run in runs):
         shows(page, f"{project}/runs", GROUP)
         take(page, "dashboard-group")
     else:
         click.echo("Not taken: dashboard-group. It shows the runs of a group; train one with: make sweep")
+    set_size(page, 1080)
     shows(page, f"{project}/runs/{single['uuid']}/dashboards", "accuracy")
     wait_for_curve(page, "accuracy", width=0.5, height=0.3)
     take(page, "dashboard-curve")
