@@ -63,7 +63,10 @@ def typed(block: Block, repository: Path, **options) -> subprocess.Popen:
 def check_output(block: Block, printed: str) -> None:
     """What is shown below the block is what it printed; ... stands for anything."""
     assert "Traceback" not in printed, f"{block}\n{printed}"
-    if block.output is not None and not doctest.OutputChecker().check_output(block.output, printed, EXPECTED):
+    if block.output is None:
+        return
+    expected = block.output.replace("....", "...")  # 0.... is a number, and doctest would ask for a second point
+    if not doctest.OutputChecker().check_output(expected, printed, EXPECTED):
         pytest.fail(f"{block}\n--- the guide says\n{block.output}--- it printed\n{printed}")
 
 
