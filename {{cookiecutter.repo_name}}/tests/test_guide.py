@@ -156,7 +156,6 @@ def test_the_workflow_takes_the_parameters(bash):
         assert given and given <= known, f"{chapter}: argo {' '.join(words)}"
 
 
-UPGRADES = "the template's test_update.py"
 # What a walk through the guide does not run, because it takes long, needs a network, or a release of the template.
 RUN_ELSEWHERE = {
     "make setup": "the template's CI: make setup",
@@ -175,10 +174,10 @@ RUN_ELSEWHERE = {
     "make serve-model-image": "the template's CI: tools/model_image.py",
     "make lint check test": "the template's CI: make lint check",
     "make test check": "the template's CI: make test",
-    "make upgrade-check": UPGRADES,
-    "make upgrade-check TEMPLATE=https://<GIT_SERVER>/cookiecutter-polyaxon-argo-seldon": UPGRADES,
-    "make upgrade": UPGRADES,
-    ".venv-upgrade/bin/python aisg-context/template/upgrade.py --check": UPGRADES,
+    "make upgrade-check": "the template's test_update",
+    "make upgrade-check TEMPLATE=https://<GIT_SERVER>/cookiecutter-polyaxon-argo-seldon": "the template's test_update",
+    "make upgrade": "the template's test_update",
+    ".venv-upgrade/bin/python aisg-context/template/upgrade.py --check": "the template's test_update",
     "git diff": "git's own",
     'git commit --message "Upgrade the template"': "git's own",
 }
