@@ -34,7 +34,7 @@ def access_token(tokens: str = TOKENS, accounts: str = ACCOUNTS) -> str:
     """
     missing = [name for name in VARIABLES if not os.environ.get(name)]
     if missing:
-        raise click.ClickException(f"Set {', '.join(missing)}; see aisg-context/k8s/README.md, Images from CI.")
+        raise click.ClickException(f"Set {', '.join(missing)}; see the guide, CI and delivery.")
     provider, account, _ = (os.environ[name] for name in VARIABLES)
     credentials = identity_pool.Credentials(
         audience=f"//iam.googleapis.com/{provider}",

@@ -1,5 +1,6 @@
 """What Kubernetes' objects name of one another, which no schema holds: selectors, roles, accounts, claims, ports."""
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import yaml
 from findings import Finding, as_pod, check_images, pod_faults
 
 KUBERNETES = Path("aisg-context/k8s")
-CONTEXT, COMMANDS = Path("aisg-context"), KUBERNETES / "README.md"  # which makes the secrets
+CONTEXT = Path("aisg-context")
 SERVED = Path("aisg-context/seldon/base/deployment.yml")
 VERBS = {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "*"}
 SELDON_LABEL = "seldon-deployment-id"  # which Seldon puts on the pods of a deployment
@@ -34,19 +35,17 @@ def check_links(root: Path) -> Iterator[Finding]:
             for field, message in (*_claims(template["spec"], objects), *pod_faults(template["spec"])):
                 yield Finding(path, f"spec.template.spec.{field}", message)
             yield from check_images(root, path, as_pod(template["spec"])["spec"])
-
     yield from _check_secrets(root)
 
 
 def _check_secrets(root: Path) -> Iterator[Finding]:
-    """Every secret that a file names is one that the README's commands make."""
-    _, _, table = (root / COMMANDS).read_text(encoding="utf-8").partition("\n| secret |")
-    made = [line.split("`")[1] for line in table.split("\n\n")[0].splitlines() if line.startswith("| `")]
+    """Every secret that a file names is one that somebody makes by hand, as [tool.cluster] lists them."""
+    made = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cluster"]["secrets"]
     for path in sorted((root / CONTEXT).rglob("*.yml")):
         for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
             for field, name in _secrets(document, ""):
                 if name not in made:
-                    text = f"{COMMANDS} makes no secret {name}; it makes {', '.join(made)}"
+                    text = f"pyproject.toml, [tool.cluster], has no secret {name}; it has {', '.join(made)}"
                     yield Finding(path.relative_to(root), field, text)
 
 

@@ -112,6 +112,11 @@ def content(file: Path) -> dict | None:
         return None
 
 
+def already_pushed() -> dict[str, int]:
+    """The runs that the server has, each as it was then: what `push` remembered."""
+    return content(STATE / "pushed.json") or {}
+
+
 def push(client, pushed: dict[str, int]) -> list[str]:
     """Send the server each run that is new, or has changed, since it was `pushed`; gives their names."""
     names = []
@@ -139,7 +144,7 @@ def main(port: int) -> None:
     server = start(port)
     try:
         client = connect(port)
-        pushed = content(STATE / "pushed.json") or {}
+        pushed = already_pushed()
         names = push(client, pushed)
         click.echo(f"{len(names)} runs new or changed, {len(pushed)} in all")
         click.echo(f"http://127.0.0.1:{port}/ui/{OWNER}/{PROJECT}/runs   Ctrl-C ends it.")
