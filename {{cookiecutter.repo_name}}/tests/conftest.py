@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import browser as real_browser
+import click
 import pytest
 
 from {{ cookiecutter.src_package_name }} import local_server, runs
@@ -92,3 +94,23 @@ def serving_python() -> Path:
         if os.environ.get("CI"):
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    """The guide, built strictly: a link, an anchor or a picture that leads nowhere fails here."""
+    folder = tmp_path_factory.mktemp("guide")
+    command = [sys.executable, ROOT / "aisg-context/guide-site/guide.py", "build", "--output", folder]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real browser without a window."""
+    try:
+        with real_browser.browser() as page:
+            yield page
+    except click.ClickException as error:
+        pytest.fail(error.message) if os.environ.get("CI") else pytest.skip(error.message)

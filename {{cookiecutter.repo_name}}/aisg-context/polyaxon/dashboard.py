@@ -96,6 +96,12 @@ def connect(port: int):
     return RunClient
 
 
+def already_pushed() -> dict[str, int]:
+    """The runs that the server has, each as it was then: what `push` remembered."""
+    memory = STATE / "pushed.json"
+    return json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
+
+
 def push(client, pushed: dict[str, int]) -> list[str]:
     """Send the server each run that is new, or has changed, since it was `pushed`; gives their names."""
     names = []
@@ -121,8 +127,7 @@ def main(port: int) -> None:
     server = start(port)
     try:
         client = connect(port)
-        memory = STATE / "pushed.json"
-        pushed = json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
+        pushed = already_pushed()
         names = push(client, pushed)
         click.echo(f"{len(names)} runs new or changed, {len(pushed)} in all")
         click.echo(f"http://127.0.0.1:{port}/ui/default/{PROJECT}/runs   Ctrl-C ends it.")

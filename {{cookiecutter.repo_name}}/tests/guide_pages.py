@@ -1,0 +1,104 @@
+"""The guide as its reader sees it: the built pages, and the blocks of commands on them."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import tree_sitter_bash
+import tree_sitter_pwsh
+import yaml
+from bs4 import BeautifulSoup
+from tree_sitter import Language, Node, Parser
+
+ROOT = Path(__file__).resolve().parents[1]
+GUIDE = ROOT / "aisg-context/guide-site"
+LAPTOP, LONG, SERVER, CLUSTER, OUTPUT = "laptop", "laptop, long", "laptop, until Ctrl-C", "cluster", "output"
+PARSERS = {
+    "bash": Parser(Language(tree_sitter_bash.language())),
+    "powershell": Parser(Language(tree_sitter_pwsh.language())),
+}
+NO_WORDS = ("variable_assignment", "herestring_redirect")  # parts of a command that are not arguments
+YOUR_OWN = re.compile("<([A-Z][A-Z_]*)>")  # a reader's own value, such as <YOUR_NAME>
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code: its chapter, its language, the title that the reader sees, and the output shown below it."""
+
+    chapter: str
+    language: str
+    title: str
+    text: str
+    output: str | None
+
+    def __str__(self) -> str:
+        return f"{self.chapter}: {self.text.splitlines()[0]}"
+
+    def filled_in(self) -> str:
+        """As it is typed: a reader's own values are words."""
+        return YOUR_OWN.sub(r"\1", self.text)
+
+
+def chapters() -> list[str]:
+    """The pages in the order of the navigation, without .md."""
+    configuration = yaml.safe_load((GUIDE / "mkdocs.yml").read_text(encoding="utf-8"))
+    return [name.removesuffix(".md") for name in configuration["nav"]]
+
+
+def address(chapter: str) -> str:
+    """Where a chapter is on the site."""
+    return "" if chapter == "index" else f"{chapter}/"
+
+
+def page(site: Path, chapter: str) -> BeautifulSoup:
+    """A page of the built site."""
+    return BeautifulSoup((site / address(chapter) / "index.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def blocks(site: Path) -> list[Block]:
+    """Every block of code of the guide, in the order of reading."""
+    return [
+        Block(chapter, *_language_title_text(element), _output(element))
+        for chapter in chapters()
+        for element in page(site, chapter).select("article div.highlight")
+    ]
+
+
+def _language_title_text(element) -> tuple[str, str, str]:
+    language = next((name for name in element["class"] if name.startswith("language-")), "language-")
+    title = element.find("span", class_="filename")
+    return language.removeprefix("language-"), title.get_text() if title else "", element.find("code").get_text()
+
+
+def _output(element) -> str | None:
+    """The text of the block that follows at once, if it is output."""
+    after = element.find_next_sibling()
+    if after is None or "highlight" not in after.get("class", []):
+        return None
+    _, title, text = _language_title_text(after)
+    return text if title == OUTPUT else None
+
+
+def syntax(block: Block) -> Node:
+    """The tree that the grammar of its shell makes of a block."""
+    return PARSERS[block.language].parse(block.filled_in().encode()).root_node
+
+
+def commands(block: Block) -> Iterator[list[str]]:
+    """The words of every command in a block of bash, also of those within others."""
+    for node in _nodes(syntax(block)):
+        if node.type == "command":
+            yield [_word(child) for child in node.children if child.type not in NO_WORDS]
+
+
+def _nodes(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children:
+        yield from _nodes(child)
+
+
+def _word(node: Node) -> str:
+    """What the shell makes of a word, but for its variables and substitutions."""
+    return "".join(shlex.split(node.text.decode())) or ""

@@ -1,0 +1,188 @@
+"""The guide is true as far as this machine can tell: its links, its pictures, and every command that it shows."""
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from itertools import pairwise
+from pathlib import Path
+
+import click
+import guide_pages
+import pytest
+import yaml
+from guide_pages import CLUSTER, GUIDE, LAPTOP, LONG, OUTPUT, ROOT, SERVER
+
+TITLES = {"bash": {LAPTOP, LONG, SERVER, CLUSTER}, "powershell": {CLUSTER}, "text": {OUTPUT, ""}}
+SHELLCHECK = (
+    "--shell=bash",
+    "--exclude=SC2154,SC2164",  # a variable that an earlier block has set; a person sees that cd has failed
+    "--format=gcc",
+    "-",
+)
+KUBECTL, SHELLCHECK_PROGRAM = (Path(sys.executable).with_name(name) for name in ("kubectl", "shellcheck"))
+
+
+@pytest.fixture(scope="module")
+def blocks(site) -> list[guide_pages.Block]:
+    return guide_pages.blocks(site)
+
+
+@pytest.fixture(scope="module")
+def bash(blocks) -> list[guide_pages.Block]:
+    return [block for block in blocks if block.language == "bash"]
+
+
+def commands_of(bash, program: str) -> list[tuple[str, list[str]]]:
+    """Every use of a program: the chapter and the program's arguments."""
+    found = [(block.chapter, words) for block in bash for words in guide_pages.commands(block)]
+    return [(chapter, words[1:]) for chapter, words in found if words[0].removeprefix(".venv/bin/") == program]
+
+
+def test_every_chapter_has_a_heading_of_its_own(site):
+    headings = [guide_pages.page(site, chapter).h1.get_text() for chapter in guide_pages.chapters()]
+    assert len(set(headings)) == len(headings) == 13
+
+
+def test_every_picture_is_there_and_says_what_it_shows(site):
+    shown = set()
+    for chapter in guide_pages.chapters():
+        for image in guide_pages.page(site, chapter).select("article img"):
+            path = (site / guide_pages.address(chapter) / image["src"]).resolve()
+            assert path.is_file() and path.stat().st_size, f"{chapter}: {image['src']}"
+            assert image["alt"].strip(), f"{chapter}: {image['src']}"
+            shown.add(path.name)
+    drawn = {f"{path.stem}-{scheme}.svg" for path in (GUIDE / "diagrams").glob("*.d2") for scheme in ("light", "dark")}
+    assert {name for name in shown if name.endswith(".svg")} == drawn
+
+
+def test_a_block_says_where_it_runs(blocks):
+    faults = [f"{block}: {block.title!r}" for block in blocks if block.title not in TITLES.get(block.language, {""})]
+    assert not faults, faults
+    assert {block.title for block in blocks} >= TITLES["bash"] | {OUTPUT}
+
+
+def test_output_stands_below_what_prints_it(blocks):
+    for block, following in zip([None, *blocks], blocks, strict=False):
+        if following.title == OUTPUT:
+            assert block and block.title in (LAPTOP, SERVER) and block.output == following.text, str(following)
+
+
+def test_bash_is_what_shellcheck_passes(bash):
+    for block in bash:
+        done = subprocess.run(
+            [SHELLCHECK_PROGRAM, *SHELLCHECK], input=block.filled_in(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{block.chapter}:\n{block.text}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("language", ["bash", "powershell"])
+def test_the_commands_are_of_their_shells_grammar(blocks, language):
+    chosen = [block for block in blocks if block.language == language]
+    assert chosen
+    faults = [f"{block.chapter}:\n{block.text}" for block in chosen if guide_pages.syntax(block).has_error]
+    assert not faults, "\n".join(faults)
+
+
+def test_the_verbs_and_their_variables_are_the_makefiles(bash):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    used = commands_of(bash, "make")
+    assert used
+    for chapter, words in used:
+        command = ["make", "--dry-run", *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{chapter}: make {' '.join(words)}: {done.stderr}"
+        for name in (word.split("=")[0] for word in words if "=" in word):
+            assert f"$({name})" in makefile or f"$${name}" in makefile, f"{chapter}: make {' '.join(words)}: {name}"
+
+
+def test_polyaxons_commands_and_options_are_polyaxons(bash):
+    (program,) = entry_points(group="console_scripts", name="polyaxon")
+    used = commands_of(bash, "polyaxon")
+    assert used
+    for chapter, words in used:
+        command, context, rest = program.load(), click.Context(program.load()), list(words)
+        try:
+            while isinstance(command, click.Group):
+                name, command, rest = command.resolve_command(context, rest)
+                context = click.Context(command, info_name=name, parent=context)
+            command.make_parser(context).parse_args(rest)
+        except click.UsageError as error:
+            pytest.fail(f"{chapter}: polyaxon {' '.join(words)}: {error.format_message()}")
+
+
+def test_the_polyaxonfiles_exist_and_take_the_inputs(bash):
+    sys.path.append(str(ROOT / "aisg-context/polyaxon"))
+    import compilation
+
+    ran = [(chapter, words[1:]) for chapter, words in commands_of(bash, "polyaxon") if words[0] == "run"]
+    assert ran
+    for chapter, words in ran:
+        options = list(pairwise(words))
+        files = [ROOT / value for option, value in options if option == "-f"]
+        params = dict(value.split("=", 1) for option, value in options if option == "-P")
+        try:
+            compilation.read(files[0], params, tuple(files[1:]))
+        except Exception as error:  # Polyaxon has no one exception for a file or an input that is wrong
+            pytest.fail(f"{chapter}: polyaxon run {' '.join(words)}: {error}")
+
+
+def test_kubectls_commands_and_options_are_kubectls(bash):
+    used = commands_of(bash, "kubectl")
+    assert used
+    for chapter, words in used:
+        lost = ["-"] if words[-1] == "-f" else []  # the grammar loses a - before a here-document
+        # With --help last, it reads all that stands before it, and does nothing.
+        command = [KUBECTL, *words, *lost, "--help"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and "Usage:" in done.stdout, f"{chapter}: kubectl {' '.join(words)}: {done.stderr}"
+
+
+def test_the_files_that_commands_read_exist(bash):
+    for block in bash:
+        for words in guide_pages.commands(block):
+            files = [value for option, value in pairwise(words) if option == "-f"]
+            files += [word for word in words if word.startswith("aisg-context/")]
+            for file in set(files) - {"-"}:
+                assert (ROOT / file).exists(), f"{block.chapter}: {' '.join(words)}: {file}"
+
+
+def test_the_workflow_takes_the_parameters(bash):
+    template = yaml.safe_load((ROOT / "aisg-context/argo/package-model.yml").read_text(encoding="utf-8"))
+    known = {parameter["name"] for parameter in template["spec"]["arguments"]["parameters"]}
+    submitted = [(chapter, words) for chapter, words in commands_of(bash, "argo") if words[0] == "submit"]
+    assert submitted
+    for chapter, words in submitted:
+        given = {value.split("=")[0] for option, value in pairwise(words) if option == "-p"}
+        assert given and given <= known, f"{chapter}: argo {' '.join(words)}"
+
+
+# What a walk through the guide does not run, because it takes long, needs a network, or a release of the template.
+RUN_ELSEWHERE = {
+    "make setup": "the template's CI: make setup",
+    'make setup VENV="$CONDA_PREFIX"': "as make setup",
+    "conda env create -f {{ cookiecutter.repo_name }}-conda-env.yml": "make check reads the file; CI has no conda",
+    "conda activate {{ cookiecutter.repo_name }}": "CI has no conda",
+    "make data SOURCE=mnist": "test_data.py, with a mirror on this machine",
+    "make sweep": "the template's CI: make sweep",
+    "make sweep GROUP=hparam-hyperband": "test_platform_runner.py: dry, and a small one",
+    "make sweep GROUP=pipeline": "test_platform_runner.py: dry",
+    "make images": "the template's CI builds one: tools/build_images.sh",
+    'make images IMAGES="train data-prep"': "as make images",
+    "make images IMAGES=train ACCELERATOR=cuda": "make check reads the Dockerfile",
+    "make pin": "test_pin.py",
+    "make model-image": "the template's CI: tools/model_image.py",
+    "make serve-model-image": "the template's CI: tools/model_image.py",
+    "make lint check test": "the template's CI: make lint check",
+    "make test check": "the template's CI: make test",
+    "make upgrade-check": "the template's test_update",
+    "make upgrade-check TEMPLATE=https://<GIT_SERVER>/cookiecutter-polyaxon-argo-seldon": "the template's test_update",
+    "make upgrade": "the template's test_update",
+    ".venv-upgrade/bin/python aisg-context/template/upgrade.py --check": "the template's test_update",
+    "git diff": "git's own",
+    'git commit --message "Upgrade the template"': "git's own",
+}
+
+
+def test_what_the_walk_leaves_out_is_run_elsewhere(bash):
+    left_out = {line for block in bash if block.title == LONG for line in block.text.splitlines()}
+    assert left_out == RUN_ELSEWHERE.keys()

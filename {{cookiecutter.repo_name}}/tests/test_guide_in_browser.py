@@ -1,0 +1,112 @@
+"""A real browser opens every page of the guide: wide and narrow, light and dark."""
+
+import functools
+import http.server
+import json
+import threading
+
+import guide_pages
+import pytest
+from selenium.webdriver.support.ui import WebDriverWait
+
+pytestmark = pytest.mark.slow
+WIDTHS = {"desktop": 1280, "phone": 390}
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files and prints nothing."""
+
+    def log_message(self, *args) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """The built site on a free port of this machine."""
+    handler = functools.partial(QuietHandler, directory=site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def show(browser, address: str, width: int, scheme: str) -> None:
+    """Open a page as somebody sees it whose screen is so wide and whose system is light or dark."""
+    preference = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen", "features": [preference]})
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    browser.get("about:blank")
+    for log in ("browser", "performance"):
+        browser.get_log(log)  # what was said before is not this page's
+    browser.get(address)
+    browser.execute_script("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+    loaded = "return [...document.images].every(image => image.complete)"
+    WebDriverWait(browser, 30).until(lambda page: page.execute_script(loaded))
+
+
+def network(browser) -> list[tuple[str, dict]]:
+    """What the page asked for, and what became of it."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [(message["method"], message["params"]) for message in messages if message["method"].startswith("Network.")]
+
+
+# Of each picture of the page that is not hidden: its address and the size it is shown in.
+PICTURES = """
+return [...document.querySelectorAll('article img')].filter(image => image.getClientRects().length)
+  .map(image => ({source: image.src, width: image.clientWidth, height: image.clientHeight, real: image.naturalWidth}))
+"""
+SCHEME = "return document.body.dataset.mdColorScheme"
+OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", WIDTHS)
+def test_every_page(browser, site, address, screen, scheme):
+    for chapter in guide_pages.chapters():
+        page = address + guide_pages.address(chapter)
+        show(browser, page, WIDTHS[screen], scheme)
+        assert browser.execute_script(SCHEME) == {"light": "default", "dark": "slate"}[scheme]
+        assert not browser.get_log("browser"), page
+        asked = network(browser)
+        urls = [params["request"]["url"] for method, params in asked if method == "Network.requestWillBeSent"]
+        assert page in urls
+        assert not [url for url in urls if not url.startswith((address, "data:", "blob:"))], page
+        statuses = [params["response"] for method, params in asked if method == "Network.responseReceived"]
+        assert not [answer["url"] for answer in statuses if answer["status"] >= 400], page
+        assert not [params for method, params in asked if method == "Network.loadingFailed"], page
+        assert browser.execute_script(OVERFLOW) <= 0, f"{page} is wider than the {screen}"
+        expected = {
+            image["src"].rpartition("/")[2]
+            for image in guide_pages.page(site, chapter).select("article img")
+            if f"only-{'dark' if scheme == 'light' else 'light'}" not in image.parent.get("class", [])
+        }
+        pictures = browser.execute_script(PICTURES)
+        assert {picture["source"].rpartition("/")[2] for picture in pictures} == expected, page
+        for picture in pictures:
+            assert min(picture["width"], picture["height"], picture["real"]) > 100, picture
+
+
+def test_the_search_finds_a_chapter(browser, address):
+    show(browser, address, WIDTHS["desktop"], "light")
+    box = browser.find_element("css selector", "input.md-search__input")
+    browser.execute_script("arguments[0].focus()", box)
+    box.send_keys("hyperband")
+    found = "return [...document.querySelectorAll('.md-search-result__link')].map(link => link.href)"
+    links = WebDriverWait(browser, 30).until(lambda page: page.execute_script(found))
+    assert any(link.startswith(f"{address}training/") for link in links), links
+    assert not browser.get_log("browser")
+
+
+def test_the_reader_changes_the_colours(browser, address):
+    show(browser, f"{address}components/", WIDTHS["desktop"], "light")
+    seen = set()
+    for _ in range(3):
+        label = browser.find_element("css selector", "form[data-md-component=palette] label:not([hidden])")
+        browser.execute_script("arguments[0].click()", label)
+        scheme = browser.execute_script(SCHEME)
+        shown = [picture["source"] for picture in browser.execute_script(PICTURES) if "/diagrams/" in picture["source"]]
+        wanted = {"default": "-light.svg", "slate": "-dark.svg"}[scheme]
+        assert shown and all(source.endswith(wanted) for source in shown)
+        seen.add(scheme)
+    assert seen == {"default", "slate"}

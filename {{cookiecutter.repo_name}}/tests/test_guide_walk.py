@@ -1,0 +1,135 @@
+"""A walk through the guide: every block titled laptop is typed in its order, in a repository of its own."""
+
+import contextlib
+import doctest
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import guide_pages
+import pytest
+from guide_pages import LAPTOP, ROOT, SERVER, Block
+
+pytestmark = pytest.mark.slow
+MINUTES = 60
+ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
+EXPECTED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory) -> Path:
+    """This repository as git has it, committed once, with the environments that `make setup` makes."""
+    folder = tmp_path_factory.mktemp("walk") / ROOT.name
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.split("\0")[:-1]  # fmt: skip
+    for name in listed:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+            (folder / name).chmod((ROOT / name).stat().st_mode)
+    serving = ROOT / os.environ.get("SERVING_VENV", ".venv-serving")
+    (folder / ".venv").symlink_to(Path(sys.prefix).absolute())
+    (folder / ".venv-serving").symlink_to(serving.absolute())
+    identity = ["-c", "user.name=A reader", "-c", "user.email=reader@example.com"]
+    for command in (["init"], ["add", "--all"], ["commit", "--message=Start from the template"]):
+        subprocess.run(["git", *identity, *command], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def as_in_a_terminal() -> dict[str, str]:
+    """The environment without what the make above these tests hands on: its flags and this repository's variables."""
+    ours = ("ARGS", "VENV", "SERVING_VENV", "UPGRADE_VENV", "PYTHONPATH", "PORT", "URL")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "POLYAXON_"))}
+    return {name: value for name, value in kept.items() if name not in ours}
+
+
+def typed(block: Block, repository: Path, **options) -> subprocess.Popen:
+    """A block, typed into bash at the root of the repository, in a process group of its own."""
+    return subprocess.Popen(
+        ["bash", "-eu", "-c", block.text],
+        cwd=repository, env=as_in_a_terminal(), stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT,
+        start_new_session=True, text=True, **options,
+    )  # fmt: skip
+
+
+def check_output(block: Block, printed: str) -> None:
+    """What is shown below the block is what it printed; ... stands for anything."""
+    assert "Traceback" not in printed, f"{block}\n{printed}"
+    if block.output is None:
+        return
+    expected = block.output.replace("....", "...")  # 0.... is a number, and doctest would ask for a second point
+    if not doctest.OutputChecker().check_output(expected, printed, EXPECTED):
+        pytest.fail(f"{block}\n--- the guide says\n{block.output}--- it printed\n{printed}")
+
+
+def end(process: subprocess.Popen, number: int = signal.SIGKILL) -> None:
+    """Send the process group a signal, as the terminal does with Ctrl-C, and wait."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+    process.wait(timeout=MINUTES)
+
+
+def run(block: Block, repository: Path) -> None:
+    process = typed(block, repository, stdout=subprocess.PIPE)
+    try:
+        printed, _ = process.communicate(timeout=10 * MINUTES)
+    finally:
+        end(process)
+    assert process.returncode == 0, f"{block}\n{printed}"
+    check_output(block, printed)
+
+
+@contextlib.contextmanager
+def server(block: Block, repository: Path):
+    """A server that the reader starts in another terminal: it is there when its address answers, until Ctrl-C."""
+    with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as log:
+        process = typed(block, repository, stdout=log)
+        try:
+            limit = time.monotonic() + 3 * MINUTES
+            while not (answers := answering(printed := Path(log.name).read_text(encoding="utf-8"))):
+                assert process.poll() is None and time.monotonic() < limit, f"{block}\n{printed}"
+                time.sleep(0.2)
+            check_output(block, printed)
+            yield
+            assert process.poll() is None, f"{block}: it ended by itself"
+            end(process, signal.SIGINT)
+            check_ended(block, Path(log.name).read_text(encoding="utf-8"), answers)
+        finally:
+            end(process)
+
+
+def answering(printed: str) -> int | None:
+    """The port of the address that a server has printed, when something listens on it."""
+    for port in ADDRESS.findall(printed):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", int(port))) == 0:
+                return int(port)
+    return None
+
+
+def check_ended(block: Block, printed: str, port: int) -> None:
+    assert "Traceback" not in printed, f"{block}\n{printed}"
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0, f"{block}: Ctrl-C has not ended it"
+
+
+def test_the_walk(site, repository):
+    blocks = [block for block in guide_pages.blocks(site) if block.title in (LAPTOP, SERVER)]
+    assert {block.title for block in blocks} == {LAPTOP, SERVER}
+    for chapter in guide_pages.chapters():
+        with contextlib.ExitStack() as servers:
+            for block in (block for block in blocks if block.chapter == chapter):
+                began = time.monotonic()
+                if block.title == SERVER:
+                    servers.enter_context(server(block, repository))
+                else:
+                    run(block, repository)
+                print(f"{time.monotonic() - began:6.1f} s  {block}")
