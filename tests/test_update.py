@@ -751,6 +751,24 @@ def venv_like_ours(venv: Path) -> Path:
     return venv
 
 
+def test_in_the_middle_of_a_merge_it_waits(team, releases):
+    """Also when the merge changes nothing and the tree looks clean: the upgrade would be committed as the merge."""
+    append(releases.root / "Makefile", "# A line.")
+    releases.release(NEXT, "- A line.")
+    git(team, "checkout", "--quiet", "-b", "other")
+    append(team / "README.md", "theirs")
+    commit(team)
+    git(team, "checkout", "--quiet", "-")
+    append(team / "README.md", "ours")
+    commit(team)
+    git(team, "merge", "--quiet", "--no-commit", "--strategy=ours", "other")
+    assert not status(team)
+    before = contents(team)
+    told = upgrade(team, *template_is(releases), code=1).stderr
+    assert "A merge is under way" in told and "git merge --continue" in told
+    assert contents(team) == before
+
+
 def test_make_hands_everything_on(team, releases, tmp_path):
     """With an environment that is there; that `make upgrade` makes one is left to .ci/run."""
     venv = venv_like_ours(tmp_path / "venv")

@@ -3,6 +3,7 @@
 Each finding names a file and a field. A check whose tool is missing says NOT CHECKED, which fails where CI is set.
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import click
 import yaml
 from check_ci import check_ci
-from findings import Finding, NotChecked, as_pod, check_images, check_manifest, needs, tool
+from findings import Finding, NotChecked, as_pod, check_commands, check_images, check_manifest, needs, tool
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path += [str(ROOT / "aisg-context" / name) for name in ("argo", "k8s", "polyaxon", "seldon")]
@@ -98,7 +99,8 @@ def _check_polyaxonfile(root: Path, path: Path, preset: Path | None = None) -> I
             return
     for name, resource in resources:
         for pod in compilation.pod_specs(resource):
-            for finding in (*check_manifest(blamed, as_pod(pod)), *check_images(root, blamed, pod)):
+            judged = check_manifest(blamed, as_pod(pod)), check_images(root, blamed, pod), check_commands(blamed, pod)
+            for finding in itertools.chain(*judged):
                 yield finding._replace(field=f"{name}: {finding.field}" if name else finding.field)
 
 

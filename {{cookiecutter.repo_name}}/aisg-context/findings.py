@@ -6,9 +6,12 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+
+import click
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # of any object, by Kubernetes' rules
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
@@ -92,6 +95,22 @@ def check_images(root: Path, path: Path, pod: dict) -> Iterator[Finding]:
             yield Finding(path, f"spec.containers.{number}.image", f"no docker/{name}.Dockerfile to make {name} of")
         elif tag != version:
             yield Finding(path, f"spec.containers.{number}.image", f"{name}:{tag}, but pyproject.toml says {version}")
+
+
+def check_commands(path: Path, pod: dict) -> Iterator[Finding]:
+    """A container that calls this repository's command line calls it as it is: its own parser reads the words."""
+    for number, container in enumerate(pod["containers"]):
+        words = [*(container.get("command") or []), *(container.get("args") or [])]
+        if words[:2] != ["python", "-m"] or not words[2].endswith(".cli"):
+            continue
+        try:
+            group = import_module(words[2]).main
+            with click.Context(group, info_name=words[2]) as context:
+                name, command, rest = group.resolve_command(context, words[3:])
+                command.make_context(name, rest, parent=context)
+        except (ImportError, click.ClickException) as error:
+            reason = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            yield Finding(path, f"spec.containers.{number}.command", f"{' '.join(words[2:4])}: {reason}")
 
 
 def as_pod(spec: dict) -> dict:

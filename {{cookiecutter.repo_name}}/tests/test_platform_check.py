@@ -18,6 +18,20 @@ PROGRAM = ROOT / "aisg-context/check.py"
 FILES = "aisg-context/polyaxon/polyaxonfiles"
 # Each: file, what stands there, the mistake in its place, the check, and what its finding says.
 MISTAKES = {
+    "a stage that there is not": (
+        f"{FILES}/train.yml",
+        ".cli, train]",
+        ".cli, trian]",
+        "polyaxonfiles",
+        ["train.yml", "spec.containers.0.command", "trian"],
+    ),
+    "an option that the stage does not have": (
+        f"{FILES}/pipeline.yml",
+        "--mode={",
+        "--modes={",
+        "polyaxonfiles",
+        ["pipeline.yml", "best: spec.containers.0.command", "--modes"],
+    ),
     "an unknown variable": (
         f"{FILES}/data-prep.yml",
         "--source={" + "{ source }}",

@@ -76,6 +76,8 @@ def test_a_run_may_be_as_short_as_one_step(steps):
 def test_options_that_do_not_go_together_are_refused(stage, data_file):
     assert "--momentum belongs to SGD" in stage("train", "--momentum", "0.9", fails=True).stderr
     assert "leave out --lr" in stage("train", "--resume", "x", "--lr", "0.1", fails=True).stderr
+    told = stage("train", "--resume", "x", "--recipe", "article", "--name", "other", fails=True).stderr
+    assert "leave out --recipe, --name" in told
 
 
 EPOCHS = "4"
@@ -130,6 +132,14 @@ def test_a_killed_run_is_no_candidate_and_can_be_resumed(command, environment, s
     run = runs.find(uuid)
     assert same(weights(run), uninterrupted)
     assert runs.recorded_steps(run.folder, "accuracy") == set(range(1, int(EPOCHS) + 1))
+
+
+def test_a_run_that_is_being_trained_is_not_resumed_beside_it(in_workplace, stage, trained):
+    folder = runs.find(trained).folder
+    with runs.alone(folder), pytest.raises(UserError, match="being trained now"), runs.alone(folder):
+        pass
+    with runs.alone(folder):  # let go of
+        pass
 
 
 def test_a_finished_run_is_not_resumed(stage, trained):

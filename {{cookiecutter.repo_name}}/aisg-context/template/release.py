@@ -141,9 +141,11 @@ class Template:
                 process.kill()  # where this was stopped; one that has ended is not there any more
         for (process, _), what, text in zip(both, ("the version that you have", "the new version"), told, strict=True):
             if process.returncode:
+                refused = "cannot work; nothing was made" in text  # the hook, which checks the answers
+                remedy = "\n\nAn answer is changed with: make upgrade ANSWERS=\"NAME='the answer'\"" if refused else ""
                 raise Problem(
                     f"The template cannot make {what} with this repository's answers. Nothing was changed.\n\n"
-                    f"{text.strip()}\n\nAn answer is changed with: make upgrade ANSWERS=\"NAME='the answer'\""
+                    f"{text.strip()}{remedy}"
                 )
         first, second = (next(folder.iterdir()) for _, folder in both)
         return first, second

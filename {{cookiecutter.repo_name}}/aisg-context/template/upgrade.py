@@ -95,6 +95,17 @@ def team_repository() -> Path:
     return here
 
 
+def refuse_when_half_way(team: Path) -> None:
+    """In the middle of a merge or the like, the upgrade would become a part of it."""
+    halves = {"MERGE_HEAD": "merge", "rebase-merge": "rebase", "rebase-apply": "rebase"}
+    halves |= {"CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert"}
+    for name, what in halves.items():
+        if (team / git(team, "rev-parse", "--git-path", name).rstrip("\n")).exists():
+            raise Problem(
+                f"A {what} is under way here. End it: git {what} --continue, or --abort; then: make upgrade"
+            )
+
+
 def committed(team: Path, path: str) -> str | None:
     try:
         return git(team, "show", f"HEAD:{path}")
@@ -384,6 +395,8 @@ def upgrade(team: Path, template: Template, todo: Upgrade, scratch: Path) -> int
 
 def run(asked: argparse.Namespace) -> int:
     team = team_repository()
+    if not asked.check:
+        refuse_when_half_way(team)
     if not asked.check and (changed := git(team, "status", "--porcelain")):
         return refuse_a_dirty_tree(team, changed, asked)
     if paths := left_over(team):

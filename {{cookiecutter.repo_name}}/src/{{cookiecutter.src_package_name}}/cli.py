@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 # Only what starts fast is imported here; a stage imports its own libraries when it runs.
 from . import signals
@@ -92,7 +93,9 @@ def train(data_file: Path, recipe: str, bucket: str | None, name: str, resume: s
     if not resume:
         training.train(training.Hyperparameters.of(recipe, **given), data_file, name, bucket)
         return
-    changed = [f"--{key.replace('_', '-')}" for key, value in given.items() if value is not None]
+    context, own = click.get_current_context(), ("recipe", "name", *given)
+    typed = [key for key in own if context.get_parameter_source(key) == ParameterSource.COMMANDLINE]
+    changed = [f"--{key.replace('_', '-')}" for key in typed]
     if changed:
         raise UserError(f"--resume goes on with the run's own hyperparameters; leave out {', '.join(changed)}.")
     training.resume(resume, data_file, bucket)

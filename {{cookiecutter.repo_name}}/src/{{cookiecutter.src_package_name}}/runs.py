@@ -6,9 +6,12 @@ workflow, the Polyaxon server at POLYAXON_HOST is asked, and RUNS_FOLDER is its 
 """
 
 import csv
+import fcntl
 import json
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -95,6 +98,31 @@ def save(run) -> None:
     """Write the record of an offline run now: one that is killed later still says that it began, and with what."""
     if run._is_offline:
         run.persist_run(path=run.get_artifacts_path())
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a run's folder while the block writes into it; the system lets go of it also when the process is killed.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(handle, folder.name)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, run: str) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"Run {run} is being trained now, by another process. Wait for it, or stop it.") from None
+    except OSError:  # a file system that locks no folder, such as NFS
+        pass
 
 
 def recorded() -> list[Run]:

@@ -127,14 +127,15 @@ def train(
         tracked = runs.start(name)
         tracked.log_inputs(**_inputs(hyperparameters, dataset))
         runs.save(tracked)
-        return _train(tracked, hyperparameters, dataset, None, echo, target)
+        with runs.alone(Path(tracked.get_artifacts_path())):
+            return _train(tracked, hyperparameters, dataset, None, echo, target)
 
 
 def resume(uuid: str, data_file: Path = DATA_FILE, bucket: str | None = None, echo: Callable = tqdm.write) -> str:
     """Go on with a run that was stopped or killed, from its last whole epoch, with its own hyperparameters.
 
     Raises:
-        UserError: the run is finished, never finished an epoch, or its data or code have changed since.
+        UserError: the run is finished, never finished an epoch, is being trained now, or its data or code have changed.
     """
     run = runs.find(uuid)
     if run.status == "succeeded":
@@ -151,8 +152,9 @@ def resume(uuid: str, data_file: Path = DATA_FILE, bucket: str | None = None, ec
             f"Run {run.uuid} cannot be resumed: {', '.join(changed)} changed since. Start a new one with: make train"
         )
     target = _bucket(bucket)
-    tracked = runs.start(run.name, resume=run.uuid)
-    return _train(tracked, hyperparameters, dataset, run.checkpoint, echo, target)
+    with runs.alone(run.folder):
+        tracked = runs.start(run.name, resume=run.uuid)
+        return _train(tracked, hyperparameters, dataset, run.checkpoint, echo, target)
 
 
 def find_finished(hyperparameters: Hyperparameters, data_file: Path = DATA_FILE) -> runs.Run | None:
