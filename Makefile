@@ -28,9 +28,12 @@ test: $(VENV)/.has-test ## Run the template's tests (ARGS="-k answers")
 	$(PYTHON) -m pytest $(ARGS)
 
 .PHONY: lint
-lint: $(VENV)/.has-test ## Lint the hooks, tools and tests
+lint: $(VENV)/.has-lint ## Lint the hooks, tools and tests, and the rendered code by the settings rendered with it
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/shellcheck .ci/run tools/*.sh
+	$(PYTHON) -m pytest -q -n 0 tests/test_render.py -k own_settings
 
 .PHONY: bench
 bench: $(VENV)/.has-new ## Measure what a team gets beside its peers; writes docs/benchmarks.md

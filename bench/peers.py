@@ -158,13 +158,14 @@ class Peers:
 def measure(peers: Peers, rounds: int, seconds: float) -> tuple[dict, dict, dict]:
     """Requests a second by cell and peer, seconds until ready and megabytes by peer: medians over the rounds."""
     names = list(peers.pythons)
-    starts = {name: [] for name in names}
+    starts: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
             server = peers.start(name, 1)
             starts[name].append(server.ready)
             server.end()
-    servers, rates, weights = {}, {}, {}
+    servers, weights = {}, {}
+    rates: dict[tuple, list[float]] = {}
     try:
         for name in names:
             for workers in (1, 2):
@@ -218,7 +219,7 @@ def tables(rates: dict, starts: dict, weights: dict) -> str:
 def bake_times(rounds: int) -> str:
     """The bake beside one of a template with one question, one file and no hooks, alternating."""
     cookiecutter = [sys.executable, "-m", "cookiecutter", "--no-input"]
-    times = {"this template": [], "an empty template": []}
+    times: dict[str, list[float]] = {"this template": [], "an empty template": []}
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder, "empty")
         (empty / "{{cookiecutter.repo_name}}").mkdir(parents=True)

@@ -82,9 +82,8 @@ _INSTALLED = """
     typing-extensions typing-inspection tzdata uri-template urllib3 uvicorn uvloop vents watchfiles wcwidth webcolors
     webencodings websocket-client=websocket websockets werkzeug wheel whitenoise wsproto yamllint yarl
 """
-DEPENDENCIES = dict(
-    entry.split("=") if "=" in entry else (entry, entry.replace("-", "_")) for entry in _INSTALLED.split()
-)
+_PAIRS = (entry.partition("=") for entry in _INSTALLED.split())
+DEPENDENCIES = {name: imported or name.replace("-", "_") for name, _, imported in _PAIRS}
 IMPORTED = frozenset(name.lower() for names in DEPENDENCIES.values() for name in names.split(","))
 # Python 3.11, which a repository runs on, has modules that later Pythons, which may run this hook, have dropped.
 _GONE_SINCE_3_11 = """
@@ -265,10 +264,9 @@ def zone_faults(text: str, prefixes: frozenset[str]) -> list[str]:
 
 
 def free_text(question: str, answer: str, shortest: int, longest: int) -> Problem:
-    remedy = "".join(" " if is_control(c) else c for c in answer[: longest + 1]).strip()
+    cleaned = "".join(" " if is_control(c) else c for c in answer[: longest + 1]).strip()
+    remedy = None if free_text_faults(cleaned, shortest, longest) else cleaned
     rule = f"{shortest} to {longest} characters in any language, no line break or other control character"
-    if free_text_faults(remedy, shortest, longest):
-        remedy = None
     return Problem(question, answer, free_text_faults(answer, shortest, longest), rule, remedy)
 
 

@@ -1,6 +1,5 @@
 """What the tests share: the template, its rules as a module, and repositories made once and read by many tests."""
 
-import importlib.util
 import json
 import os
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from unittest import mock
 
+import pre_gen_project
 import pytest
 from cookiecutter import prompt
 from cookiecutter.generate import generate_context
@@ -60,10 +60,7 @@ def expression(variable: str) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def rules() -> ModuleType:
     """hooks/pre_gen_project.py. It is a valid module before Jinja renders it; only main() reads the answers."""
-    spec = importlib.util.spec_from_file_location("pre_gen_project", TEMPLATE / "hooks/pre_gen_project.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return pre_gen_project
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +70,25 @@ def settings_file(tmp_path_factory) -> Path:
     file = folder / "config.yaml"
     file.write_text(f"cookiecutters_dir: {folder}\nreplay_dir: {folder / 'replay'}\n", encoding="utf-8")
     return file
+
+
+@pytest.fixture(scope="session")
+def bake(cookies_session) -> Callable[..., Path]:
+    """Make a repository as `cookiecutter --no-input` does, hooks and all; the same answers are made once.
+
+    cookiecutter renders answers that are given so: for those that hold braces there is `make_repository`.
+    """
+    made: dict[tuple, Path] = {}
+
+    def make(**answers: str) -> Path:
+        key = tuple(sorted(answers.items()))
+        if key not in made:
+            result = cookies_session.bake(extra_context=answers)
+            assert result.exception is None, result.exception
+            made[key] = result.project_path
+        return made[key]
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -1,26 +1,18 @@
 """`make new`: what goes wrong becomes a sentence with a remedy and an exit code, and nothing is left behind."""
 
-import importlib.util
 import json
 import subprocess
 import sys
 
+import new
 import pytest
 from conftest import TEMPLATE, context_of
 
 SCRIPT = TEMPLATE / "tools/new.py"
 
 
-@pytest.fixture(scope="module")
-def new():
-    spec = importlib.util.spec_from_file_location("new", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def run(new, tmp_path, settings_file, capfd):
+def run(tmp_path, settings_file, capfd):
     def call(*arguments):
         code = new.main(["--config-file", str(settings_file), "--output-dir", str(tmp_path), *arguments])
         told = capfd.readouterr()
@@ -141,8 +133,3 @@ def test_leaving_at_a_prompt_leaves_nothing(tmp_path, settings_file):
     assert done.returncode == 1
     assert "nothing was made" in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
-
-
-def test_the_rules_are_told_the_same_by_both(new, rules):
-    context = context_of(gcp_project_id="My_Project")
-    assert new.load_rules().report(rules.problems(context)) == rules.report(rules.problems(context))

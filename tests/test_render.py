@@ -1,10 +1,12 @@
-"""What a repository is made of: for every choice of every question each file parses, and none keeps a leftover."""
+"""What a repository is made of: for every pair of choices each file parses, and none keeps a leftover."""
 
 import ast
+import itertools
 import json
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -12,11 +14,20 @@ import pytest
 import yaml
 from conftest import TEMPLATE, as_in_a_terminal, questions
 
-CHOICES = [
-    (question, choice)
-    for question, choices in questions().items()
-    if isinstance(choices, list) and not question.startswith("_")
-    for choice in choices
+# Each choice of a question beside each of every other question's, in as few repositories as that takes.
+EVERY_PAIR = [
+    {"gcr_personal_subdir": subdir, "ci_provider": ci, "open_source_license": license_}
+    for ci, license_, subdir in [
+        ("GitHub Actions", "MIT", "No"),
+        ("GitHub Actions", "BSD-3-Clause", "Yes"),
+        ("GitHub Actions", "No license file", "No"),
+        ("GitLab CI", "MIT", "Yes"),
+        ("GitLab CI", "BSD-3-Clause", "No"),
+        ("GitLab CI", "No license file", "Yes"),
+        ("None", "MIT", "No"),
+        ("None", "BSD-3-Clause", "Yes"),
+        ("None", "No license file", "Yes"),
+    ]
 ]
 # File names with a condition, and the files they become
 CONDITIONAL = {
@@ -27,20 +38,18 @@ CONDITIONAL = {
 CI_FILES = {"GitHub Actions": {".github/workflows/ci.yml"}, "GitLab CI": {".gitlab-ci.yml"}, "None": set()}
 
 
-@pytest.fixture(scope="module")
-def bake(cookies_session):
-    """Make a repository with some answers, hooks and all; the same answers are made once."""
-    made = {}
+PARSERS: dict[str, Callable[[str], object]] = {
+    ".py": ast.parse,
+    ".json": json.loads,
+    ".toml": tomllib.loads,
+    ".yml": lambda text: list(yaml.safe_load_all(text)),
+    ".yaml": lambda text: list(yaml.safe_load_all(text)),
+}
 
-    def make(**answers) -> Path:
-        key = tuple(sorted(answers.items()))
-        if key not in made:
-            result = cookies_session.bake(extra_context=answers)
-            assert result.exception is None, result.exception
-            made[key] = result.project_path
-        return made[key]
 
-    return make
+def in_words(answers: dict) -> str:
+    """A test's id, such as `GitLab CI, MIT, Yes`."""
+    return ", ".join(answers[name] for name in ("ci_provider", "open_source_license", "gcr_personal_subdir"))
 
 
 def files(repository: Path) -> list[Path]:
@@ -53,29 +62,33 @@ def test_the_defaults_make_a_repository(bake):
     assert bake().name == "digit-reader"
 
 
-@pytest.mark.parametrize(("question", "choice"), CHOICES, ids=str)
-def test_every_file_of_every_choice_parses_and_keeps_no_leftover(bake, question, choice):
-    repository = bake(**{question: choice})
+def test_every_pair_of_choices_is_among_them():
+    choices = {name: value for name, value in questions().items() if isinstance(value, list) and name[0] != "_"}
+    for (one, ones), (other, others) in itertools.combinations(choices.items(), 2):
+        assert {(answers[one], answers[other]) for answers in EVERY_PAIR} == set(itertools.product(ones, others))
+
+
+@pytest.mark.parametrize("answers", EVERY_PAIR, ids=in_words)
+def test_every_file_parses_and_keeps_no_leftover(bake, answers):
+    repository = bake(**answers)
     for path in files(repository):
+        assert "{%" not in str(path) and "cookiecutter" not in str(path), path
         if path.suffix == ".png":
             continue
         content = (repository / path).read_text(encoding="utf-8")
-        assert not [name for name in questions() if f"cookiecutter.{name}" in content], path
-        assert "{%" not in str(path), path
+        for number, line in enumerate(content.splitlines(), start=1):
+            assert not [name for name in questions() if f"cookiecutter.{name}" in line], f"{path}:{number}: {line}"
         check_syntax(path, content)
 
 
 def check_syntax(path: Path, content: str) -> None:
-    match path.suffix:
-        case ".py":
-            ast.parse(content, str(path))
-        case ".json":
-            json.loads(content)
-        case ".toml":
-            tomllib.loads(content)
-        case ".yml" | ".yaml":
-            assert list(yaml.safe_load_all(content)), path
-    assert content == "" or content.endswith("\n"), f"{path} does not end with a newline"
+    """Parse a file by its suffix. A failure names the file and the line."""
+    parse = PARSERS.get(path.suffix)
+    try:
+        assert parse is None or parse(content), f"{path}: it is empty"
+    except (SyntaxError, ValueError, yaml.YAMLError) as error:
+        pytest.fail(f"{path}: {error}", pytrace=False)  # each parser's message has the line
+    assert content == "" or content.endswith("\n"), f"{path}:{len(content.splitlines())}: no newline at the end"
 
 
 def tracked(root: Path) -> list[str]:

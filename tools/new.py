@@ -8,13 +8,11 @@ plain cookiecutter; what goes wrong before any hook runs (a choice that is none,
 
 import difflib
 import errno
-import importlib.util
 import json
 import logging
 import os
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import click
 from cookiecutter import cli, exceptions
@@ -22,23 +20,16 @@ from cookiecutter.log import configure_logger
 from jinja2.exceptions import TemplateError
 
 TEMPLATE = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TEMPLATE / "hooks"))
+import pre_gen_project as rules  # noqa: E402  one place for the rules and for how they are told
 
 
 class Refused(Exception):
     """A sentence for a person: what was wrong, the rule, what to type next."""
 
 
-def load_rules() -> ModuleType:
-    """hooks/pre_gen_project.py as a module: one place for the rules and for how they are told."""
-    spec = importlib.util.spec_from_file_location("pre_gen_project", TEMPLATE / "hooks/pre_gen_project.py")
-    rules = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rules)
-    return rules
-
-
 def check_given(answers: dict[str, str]) -> None:
     """Refuse what cookiecutter would end in a traceback for (a wrong choice) or pass over in silence (a wrong name)."""
-    rules = load_rules()
     found = [rules.choice(name, answer) for name, answer in answers.items() if name in rules.CHOICES]
     if found := [problem for problem in found if problem.faults]:
         raise Refused(rules.report(found))

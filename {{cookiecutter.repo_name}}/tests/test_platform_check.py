@@ -1,6 +1,7 @@
 """`make check` finds mistakes in the platform's files, and names the file and the field."""
 
 import importlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -150,6 +151,34 @@ MISTAKES = {
         "kubernetes",
         ["volume.yml", "spec", "storageClass"],
     ),
+    "a mount of a volume that there is not": (
+        f"{FILES}/train.yml",
+        "{name: gcp-service-account, mountPath",
+        "{name: gcp-service-acount, mountPath",
+        "polyaxonfiles",
+        ["train.yml", "spec.containers.0.volumeMounts.0", "gcp-service-acount"],
+    ),
+    "a probe of another port than the service has": (
+        f"{FILES}/jupyter-service.yml",
+        "ports: [8888]",
+        "ports: [8889]",
+        "polyaxonfiles",
+        ["jupyter-service.yml", "readinessProbe.httpGet.port", "8888"],
+    ),
+    "a secret that nobody makes": (
+        f"{FILES}/vscode-service.yml",
+        "name: workspace-password",
+        "name: workspace-pasword",
+        "links",
+        ["vscode-service.yml", "secretKeyRef.name", "workspace-pasword"],
+    ),
+    "a time that the clock does not have": (
+        f"{FILES}/drift.yml",
+        '"0 * * * *"',
+        '"61 * * * *"',
+        "polyaxonfiles",
+        ["drift.yml", "schedule.cron", "61"],
+    ),
     "a key that stands twice": (
         f"{FILES}/train.yml",
         "name: train\n",
@@ -267,3 +296,19 @@ def test_images_are_named_once_by_prefix_and_version():
     image = f"{project['tool']['images']['prefix']}/train:{project['project']['version']}"
     component = yaml.safe_load((ROOT / FILES / "train.yml").read_text(encoding="utf-8"))
     assert component["run"]["container"]["image"] == image
+
+
+def test_a_version_in_a_dockerfile_is_the_one_of_the_lists():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    serving = (ROOT / "serving-requirements.txt").read_text(encoding="utf-8").split()
+    pinned = {word.lower() for word in (*itertools.chain(*lists), *serving) if "==" in word}
+    written = {
+        word.lower()
+        for path in (ROOT / "docker").glob("*.Dockerfile")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+        for word in line.split()
+        if "==" in word
+    }
+    assert written and written <= pinned

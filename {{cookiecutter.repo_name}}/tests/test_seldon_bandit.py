@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import yaml
 
 from {{ cookiecutter.src_package_name }} import bandit, local_server
 from {{ cookiecutter.src_package_name }}.errors import UserError
@@ -30,8 +31,16 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def in_the_pod() -> dict[str, str]:
+    """The variables that the overlay gives the router's container."""
+    overlay = Path(__file__).resolve().parents[1] / "aisg-context/seldon/overlays/bandit/kustomization.yml"
+    (patch,) = yaml.safe_load(overlay.read_text(encoding="utf-8"))["patches"]
+    (env,) = [step["value"] for step in yaml.safe_load(patch["patch"]) if step["path"].endswith("/env")]
+    return {item["name"]: item["value"] for item in env}
+
+
 @contextmanager
-def router(folder: Path, python: Path, **parameters):
+def router(folder: Path, python: Path, before: tuple[str, ...] = (), **parameters):
     """A router that is ready; gives its URL."""
     kinds = {int: "INT", float: "FLOAT"}
     described = [{"name": name, "value": str(value), "type": kinds[type(value)]} for name, value in parameters.items()]
@@ -41,11 +50,11 @@ def router(folder: Path, python: Path, **parameters):
         "PREDICTIVE_UNIT_PARAMETERS": json.dumps(described),
         "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
         "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(metrics_port),
-        "GRPC_WORKERS": "0",
-        "GUNICORN_WORKERS": "1",
-        "GUNICORN_THREADS": "4",
+        "GUNICORN_THREADS": "4",  # the image's own
+        **in_the_pod(),
     }
     command = [
+        *before,
         str(python.with_name("seldon-core-microservice")),
         f"{bandit.__package__}.bandit.EpsilonGreedy",
         "--service-type=ROUTER",
@@ -138,6 +147,16 @@ def test_what_was_learnt_is_on_the_metrics_page(folder, serving_python):
         route(url)
         page = requests.get(json.loads((folder / "build/serving.json").read_text())["metrics"], timeout=10).text
     assert "bandit_mean_reward{" in page and 'branch="1"' in page and "0.5" in page
+
+
+def test_a_read_only_root_filesystem_does_not_stop_it(folder, serving_python):
+    apart = ["unshare", "--map-root-user", "--mount"]
+    read_only = 'mount -o remount,bind,ro / && ! touch /tmp/written 2>/dev/null && exec "$@"'
+    tried = subprocess.run([*apart, "sh", "-c", read_only, "sh", "true"], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"this machine lets no one mount: {tried.stderr.strip() or tried.returncode}")
+    with router(folder, serving_python, before=(*apart, "sh", "-c", read_only, "sh")) as url:
+        assert route(url)[0] in (0, 1)
 
 
 def test_the_router_needs_nothing_of_the_serving_environment(folder):

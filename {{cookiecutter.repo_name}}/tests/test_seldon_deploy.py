@@ -115,7 +115,8 @@ def test_a_dry_run_prints_what_and_where_and_asks_nobody(run):
     done = run(f"--image={NEW}", "--run=abc", "--commit=def", "--dry-run", here=cluster_of(OWN["project"]))
     (predictor,) = manifest_of(done)["spec"]["predictors"]
     assert predictor["componentSpecs"][0]["spec"]["containers"][0]["image"] == NEW
-    assert (predictor["labels"]["model/run"], predictor["labels"]["model/commit"]) == ("abc", "def")
+    labels = predictor["componentSpecs"][0]["metadata"]["labels"]
+    assert (labels["model/run"], labels["model/commit"]) == ("abc", "def")
     assert "to the context here" in done.stdout
 
 
@@ -128,6 +129,21 @@ def test_a_canary_stands_beside_what_serves_with_its_share(run, traffic):
     main, candidate = manifest_of(done)["spec"]["predictors"]
     images = [one["componentSpecs"][0]["spec"]["containers"][0]["image"] for one in (main, candidate)]
     assert images == [OLD, NEW] and [main["traffic"], candidate["traffic"]] == [100 - traffic, traffic]
+
+
+@pytest.mark.parametrize("overlay", ["canary", "shadow", "ab-test", "bandit"])
+def test_the_pods_of_each_model_are_labelled_with_its_own_run(deploy, tmp_path, monkeypatch, overlay):
+    monkeypatch.setenv("DEPLOY_FOLDER", str(tmp_path))
+    main, candidate = ({"image": image, "run": run, "commit": "c"} for image, run in ((OLD, "old"), (NEW, "new")))
+    manifest = deploy.build(overlay, {"main": main, "candidate": candidate}, traffic=10)
+    runs = {
+        component["spec"]["containers"][0]["image"]: component["metadata"]["labels"]["model/run"]
+        for predictor in manifest["spec"]["predictors"]
+        for component in predictor["componentSpecs"]
+        if component["metadata"]["labels"]["model/role"] != "router"
+    }
+    assert runs == {OLD: "old", NEW: "new"}
+    assert deploy.main_of(manifest)["run"] == "old"
 
 
 @pytest.mark.parametrize("overlay", ["shadow", "ab-test", "bandit"])

@@ -473,6 +473,13 @@ def test_metrics_count_exactly_what_was_asked(server, digits):
     assert abs(grown['model_input_statistic_total{statistic="ink"}'] - 2 * ink) < 1e-4
 
 
+def test_the_metrics_page_is_where_seldon_says(bundle, serving_python):
+    """On the cluster the operator sets this variable; aisg-context/seldon/base and drift.yml have the same path."""
+    with serve(bundle, serving_python, PREDICTIVE_UNIT_METRICS_ENDPOINT="/prometheus") as server:
+        page = requests.get(f"http://127.0.0.1:{server.metrics_port}/prometheus", timeout=10)
+        assert page.status_code == 200 and "model_requests_total{" in page.text
+
+
 def test_the_metrics_page_is_one_that_prometheus_reads(server, serving_python):
     page = requests.get(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10).text
     program = (

@@ -16,6 +16,9 @@ ARGO = Path("aisg-context/argo")
 KUBERNETES = Path("aisg-context/k8s")
 TAG = re.compile(r"\{\{(.*?)\}\}")
 OF_THE_WORKFLOW = {f"workflow.{name}" for name in ("name", "namespace", "uid", "status", "failures")}
+RETRY_POLICIES = ("Always", "OnFailure", "OnError", "OnTransientError")
+POD_GC = ("OnPodCompletion", "OnPodSuccess", "OnWorkflowCompletion", "OnWorkflowSuccess")
+DURATION = re.compile(r"\d+|(\d+(\.\d+)?(ms|s|m|h))+")  # seconds, or Go's way to write one
 # What of an Argo template and of a workflow's spec is the pod's, under the same name
 OF_A_POD = ("securityContext", "imagePullSecrets", "volumes", "serviceAccountName", "automountServiceAccountToken")
 
@@ -28,7 +31,6 @@ def check_argo(root: Path) -> Iterator[Finding]:
         for path in sorted((root / ARGO).glob("*.yml"))
         for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
     ]
-    objects = _objects(root)
     templates = {item["metadata"].get("name"): item for _, item in documents if item["kind"] == "WorkflowTemplate"}
     for path, document in documents:
         unread = list(_fields(path, document))
@@ -42,7 +44,7 @@ def check_argo(root: Path) -> Iterator[Finding]:
                 item["spec"] for _, item in documents
                 if (item["spec"].get("workflowTemplateRef") or {}).get("name") == document["metadata"].get("name")
             ]  # fmt: skip
-            for field, message in references(document, submitted, objects):
+            for field, message in references(document, submitted, _objects(root, document)):
                 yield Finding(path, field, message)
             yield from _pods(root, path, document["spec"])
 
@@ -120,34 +122,67 @@ def references(document: dict, submitted: list[dict], objects: dict[str, set[str
     for field in ("entrypoint", "onExit"):
         if (field == "entrypoint" or field in spec) and spec.get(field) not in templates:
             yield f"spec.{field}", f"no template is called {spec.get(field)}; there are {', '.join(templates)}"
+    yield from _words(spec)
     account = spec.get("serviceAccountName")
     if account not in objects["ServiceAccount"]:
-        yield "spec.serviceAccountName", f"no file under {KUBERNETES} makes the account {account}"
+        yield "spec.serviceAccountName", f"no file under {KUBERNETES} makes the account {account} there"
     for number, volume in enumerate(spec.get("volumes") or []):
         claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
         if claim and claim not in objects["PersistentVolumeClaim"]:
-            yield f"spec.volumes.{number}.persistentVolumeClaim", f"no file under {KUBERNETES} claims {claim}"
+            yield f"spec.volumes.{number}.persistentVolumeClaim", f"no file under {KUBERNETES} claims {claim} there"
     parameters = _named((spec.get("arguments") or {}).get("parameters"))
     for name, item in parameters.items():
         if "value" not in item and any(name not in _named(one["arguments"]["parameters"]) for one in submitted):
             yield f"spec.arguments.parameters.{name}", "it has no value, and a workflow that submits this gives none"
         if "enum" in item and "value" in item and item["value"] not in item["enum"]:
             yield f"spec.arguments.parameters.{name}", f"{item['value']} is none of {', '.join(map(str, item['enum']))}"
-    volumes = {volume.get("name") for volume in spec.get("volumes") or []}
     used = {spec.get("entrypoint"), spec.get("onExit")}
     for number, template in enumerate(spec.get("templates") or []):
         place = f"spec.templates.{number}"
         known = OF_THE_WORKFLOW | {f"workflow.parameters.{name}" for name in parameters}
         known |= {f"inputs.parameters.{name}" for name in _named((template.get("inputs") or {}).get("parameters"))}
-        for mount, item in enumerate((template.get("container") or {}).get("volumeMounts") or []):
-            if item.get("name") not in volumes | {volume.get("name") for volume in template.get("volumes") or []}:
-                yield f"{place}.container.volumeMounts.{mount}", f"no volume is called {item.get('name')}"
+        own = template.get("serviceAccountName", account)
+        if own != account and own not in objects["ServiceAccount"]:
+            yield f"{place}.serviceAccountName", f"no file under {KUBERNETES} makes the account {own} there"
+        yield from _retries(template, place)
         yield from _steps(template, place, templates, known)
         used |= {step.get("template") for group in template.get("steps") or [] for step in group}
         yield from _tags({key: value for key, value in template.items() if key != "steps"}, place, known)
     for number, name in enumerate(names):
         if name not in used:
             yield f"spec.templates.{number}.name", f"no step calls {name}"
+
+
+def _words(spec: dict) -> Iterator[tuple[str, str]]:
+    """Words that Argo knows, where its models take any."""
+    strategy = (spec.get("podGC") or {}).get("strategy")
+    if strategy is not None and strategy not in POD_GC:
+        yield "spec.podGC.strategy", f"{strategy} is none of {', '.join(POD_GC)}"
+    for number, template in enumerate(spec.get("templates") or []):
+        retry, place = template.get("retryStrategy") or {}, f"spec.templates.{number}.retryStrategy"
+        if retry.get("retryPolicy", "OnFailure") not in RETRY_POLICIES:
+            yield f"{place}.retryPolicy", f"{retry['retryPolicy']} is none of {', '.join(RETRY_POLICIES)}"
+        if not str(retry.get("limit", 0)).isdecimal():
+            yield f"{place}.limit", f"{retry['limit']} is no number"
+        for name in ("duration", "maxDuration", "cap"):
+            value = (retry.get("backoff") or {}).get(name, "1s")
+            if not DURATION.fullmatch(str(value)):
+                yield f"{place}.backoff.{name}", f"{value} is no duration; write such as 20s, 5m or 1h"
+
+
+def _retries(template: dict, place: str) -> Iterator[tuple[str, str]]:
+    """Argo ends every further try maxDuration after the first began, which leaves a late one no time."""
+    longest = ((template.get("retryStrategy") or {}).get("backoff") or {}).get("maxDuration")
+    if longest is None:
+        return
+    parts = re.findall(r"(\d+)([hms]?)", str(longest))
+    seconds = sum(int(number) * {"h": 3600, "m": 60}.get(unit, 1) for number, unit in parts)
+    if seconds <= template.get("activeDeadlineSeconds", 0):
+        yield (
+            f"{place}.retryStrategy.backoff.maxDuration",
+            f"{longest} after the first try began, every other is ended; one alone may take "
+            f"{template['activeDeadlineSeconds']} s (activeDeadlineSeconds)",
+        )
 
 
 def _steps(template: dict, place: str, templates: dict[str, dict], known: set[str]) -> Iterator[tuple[str, str]]:
@@ -197,18 +232,20 @@ def _pods(root: Path, path: Path, spec: dict) -> Iterator[Finding]:
             continue
         container = {"name": "main", **template["container"]}
         pod = {key: template.get(key, spec.get(key)) for key in OF_A_POD if key in spec or key in template}
+        pod["volumes"] = [*(spec.get("volumes") or []), *(template.get("volumes") or [])]
         pod["containers"] = [container]
         for finding in (*check_manifest(path, as_pod(pod)), *check_images(root, path, pod)):
             field = finding.field.replace("spec.containers.0", "container")
             yield finding._replace(field=f"spec.templates.{number}.{field}")
 
 
-def _objects(root: Path) -> dict[str, set[str]]:
-    """The names of the accounts and claims that the cluster's manifests make."""
+def _objects(root: Path, document: dict) -> dict[str, set[str]]:
+    """The names of the accounts and claims that the cluster's manifests make in the namespace of a document."""
+    namespace = document["metadata"].get("namespace")
     found = {"ServiceAccount": {"default"}, "PersistentVolumeClaim": set()}
     for path in (root / KUBERNETES).rglob("*.yml"):
         for item in yaml.safe_load_all(path.read_text(encoding="utf-8")):
-            if item and item.get("kind") in found:
+            if item and item.get("kind") in found and item["metadata"].get("namespace") == namespace:
                 found[item["kind"]].add(item["metadata"]["name"])
     return found
 

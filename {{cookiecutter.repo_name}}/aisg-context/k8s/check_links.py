@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from findings import Finding, as_pod, check_images
+from findings import Finding, as_pod, check_images, pod_faults
 
 KUBERNETES = Path("aisg-context/k8s")
+CONTEXT = Path("aisg-context")
+COMMANDS = CONTEXT / "guide-site/docs/components.md"  # the guide's chapter that makes the secrets
 SERVED = Path("aisg-context/seldon/base/deployment.yml")
+VERBS = {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "*"}
 SELDON_LABEL = "seldon-deployment-id"  # which Seldon puts on the pods of a deployment
 
 
@@ -21,14 +24,61 @@ def check_links(root: Path) -> Iterator[Finding]:
     ]
     objects = [item for _, item in files] + [yaml.safe_load((root / SERVED).read_text(encoding="utf-8"))]
     for path, item in files:
-        look = {"Deployment": _deployment, "Service": _service, "RoleBinding": _binding}.get(item.get("kind"))
+        look = {
+            "Deployment": _deployment, "Service": _service, "RoleBinding": _binding, "Role": _role,
+            "PersistentVolumeClaim": _claim,
+        }.get(item.get("kind"))  # fmt: skip
         for field, message in look(item, objects) if look else ():
             yield Finding(path, field, message)
         template = (item.get("spec") or {}).get("template")
         if template:
-            for field, message in _claims(template["spec"], objects):
-                yield Finding(path, field, message)
+            for field, message in (*_claims(template["spec"], objects), *pod_faults(template["spec"])):
+                yield Finding(path, f"spec.template.spec.{field}", message)
             yield from check_images(root, path, as_pod(template["spec"])["spec"])
+
+    yield from _check_secrets(root)
+
+
+def _check_secrets(root: Path) -> Iterator[Finding]:
+    """Every secret that a file names is one that the guide's commands make."""
+    _, _, table = (root / COMMANDS).read_text(encoding="utf-8").partition("\n| secret |")
+    made = [line.split("`")[1] for line in table.split("\n\n")[0].splitlines() if line.startswith("| `")]
+    for path in sorted((root / CONTEXT).rglob("*.yml")):
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            for field, name in _secrets(document, ""):
+                if name not in made:
+                    text = f"{COMMANDS} makes no secret {name}; it makes {', '.join(made)}"
+                    yield Finding(path.relative_to(root), field, text)
+
+
+def _secrets(value, field: str) -> Iterator[tuple[str, str]]:
+    """The secrets that are named in a document: the field, and the name."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            here = f"{field}.{key}".lstrip(".")
+            if key == "secretName":
+                yield here, inner
+            elif key == "secretKeyRef":
+                yield f"{here}.name", inner.get("name")
+            elif key == "imagePullSecrets":
+                yield from ((here, item.get("name") if isinstance(item, dict) else item) for item in inner)
+            else:
+                yield from _secrets(inner, here)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _secrets(inner, f"{field}.{number}")
+
+
+def _claim(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
+    if "ReadWriteMany" not in item["spec"].get("accessModes", []):
+        yield "spec.accessModes", "pods on several nodes write to it: it must be ReadWriteMany"
+
+
+def _role(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
+    for number, rule in enumerate(item.get("rules") or []):
+        for verb in rule.get("verbs") or []:
+            if verb not in VERBS:
+                yield f"rules.{number}.verbs", f"{verb} is none of {', '.join(sorted(VERBS))}"
 
 
 def _deployment(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
@@ -43,9 +93,7 @@ def _service(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
         yield "spec.type", f"{item['spec']['type']} opens it to the network; it must be ClusterIP"
     selector = item["spec"].get("selector") or {}
     if SELDON_LABEL in selector:
-        served = [other["metadata"]["name"] for other in _alike(item, objects) if other["kind"] == "SeldonDeployment"]
-        if selector != {SELDON_LABEL: served[0]}:
-            yield "spec.selector", f"{selector} selects the pods of no SeldonDeployment; there is {served[0]}"
+        yield from _metrics_service(item, objects)
         return
     pods = [
         other["spec"]["template"]
@@ -62,6 +110,23 @@ def _service(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
         target = port.get("targetPort", port["port"])
         if target not in open_ports:
             yield f"spec.ports.{number}.targetPort", f"no container has a port {target}"
+
+
+def _metrics_service(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
+    """A service of the pods that Seldon makes: their namespace and labels, and the ports of the model's container."""
+    served = next((other for other in _alike(item, objects) if other["kind"] == "SeldonDeployment"), None)
+    if served is None:
+        yield "metadata.namespace", f"there is no SeldonDeployment in {item['metadata'].get('namespace')}"
+        return
+    component = served["spec"]["predictors"][0]["componentSpecs"][0]
+    labels = {SELDON_LABEL: served["metadata"]["name"]} | (component.get("metadata") or {}).get("labels", {})
+    selector = item["spec"]["selector"]
+    if not selector.items() <= labels.items():
+        yield "spec.selector", f"{selector} selects no pods of the SeldonDeployment; theirs are {labels}"
+    open_ports = {port.get("containerPort") for port in component["spec"]["containers"][0].get("ports") or []}
+    for number, port in enumerate(item["spec"]["ports"]):
+        if port.get("targetPort", port["port"]) not in open_ports:
+            yield f"spec.ports.{number}.targetPort", f"the model's container has no port {port.get('targetPort')}"
 
 
 def _binding(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
@@ -82,16 +147,10 @@ def _binding(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
 
 def _claims(pod: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:
     claims = {item["metadata"]["name"] for item in objects if item["kind"] == "PersistentVolumeClaim"}
-    volumes = {volume["name"] for volume in pod.get("volumes") or []}
     for number, volume in enumerate(pod.get("volumes") or []):
         claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
         if claim and claim not in claims:
-            yield f"spec.template.spec.volumes.{number}", f"no file under {KUBERNETES} claims {claim}"
-    for container in pod["containers"]:
-        for number, mount in enumerate(container.get("volumeMounts") or []):
-            if mount["name"] not in volumes:
-                place = f"spec.template.spec.containers.{container['name']}.volumeMounts.{number}"
-                yield place, f"no volume is called {mount['name']}"
+            yield f"volumes.{number}", f"no file under {KUBERNETES} claims {claim}"
 
 
 def _alike(item: dict, objects: list[dict]) -> list[dict]:

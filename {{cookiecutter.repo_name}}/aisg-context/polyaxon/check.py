@@ -103,8 +103,12 @@ def _check_polyaxonfile(root: Path, path: Path, preset: Path | None = None) -> I
 def _check_names(path: Path, operation) -> Iterator[Finding]:
     """What a matrix draws must be an input, and what it compares an output: Polyaxon asks for neither."""
     import compilation
+    from clipped._vendor.croniter import croniter  # the one that Polyaxon reads schedules with
 
     whole = compilation.compiled(operation)
+    cron = getattr(whole.schedule, "cron", None)
+    if cron and not croniter.is_valid(cron):
+        yield Finding(path, "schedule.cron", f"{cron} is no time: minute, hour, day, month, day of the week")
     if whole.is_dag_run:
         for child in whole.run.operations:
             yield from _check_names(path, child)

@@ -1,6 +1,7 @@
 """What the checks share: a finding, and how a Kubernetes object and an image's name are judged."""
 
 import os
+import re
 import shutil
 import sys
 import tomllib
@@ -8,6 +9,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # of any object, by Kubernetes' rules
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
 class Finding(NamedTuple):
@@ -52,6 +56,28 @@ def check_manifest(path: Path, manifest: dict) -> Iterator[Finding]:
             parse_quantity(quantity)
         except ValueError:
             yield Finding(path, field, f"{quantity} is not a quantity; write such as 500m, 2, 512Mi or 8Gi")
+    name = (manifest.get("metadata") or {}).get("name", "unnamed")
+    if not NAME.fullmatch(str(name)):
+        yield Finding(path, "metadata.name", f"{name} is no name: lower-case letters, digits, hyphens and dots")
+    if manifest.get("kind") == "Pod":
+        for field, message in pod_faults(manifest["spec"]):
+            yield Finding(path, f"spec.{field}", message)
+
+
+def pod_faults(pod: dict) -> Iterator[tuple[str, str]]:
+    """What a pod's containers name of the pod or of themselves, and there is not: volumes, and ports of probes."""
+    volumes = {volume.get("name") for volume in pod.get("volumes") or []}
+    for number, container in enumerate(pod.get("containers") or []):
+        for place, mount in enumerate(container.get("volumeMounts") or []):
+            if mount.get("name") not in volumes:
+                yield f"containers.{number}.volumeMounts.{place}", f"no volume is called {mount.get('name')}"
+        ports = container.get("ports") or []
+        known = {port.get("name") for port in ports} | {port.get("containerPort") for port in ports}
+        for probe in PROBES:
+            for action in ("httpGet", "tcpSocket"):
+                port = ((container.get(probe) or {}).get(action) or {}).get("port")
+                if port is not None and port not in known and (ports or isinstance(port, str)):
+                    yield f"containers.{number}.{probe}.{action}.port", f"the container has no port {port}"
 
 
 def check_images(root: Path, path: Path, pod: dict) -> Iterator[Finding]:

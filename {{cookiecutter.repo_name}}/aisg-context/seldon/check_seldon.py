@@ -111,7 +111,7 @@ def _kubernetes(manifest: dict) -> Iterator[tuple[str, dict]]:
     for number, predictor in enumerate(manifest["spec"]["predictors"]):
         for place, component in enumerate(predictor.get("componentSpecs") or []):
             field = f"spec.predictors.{number}.componentSpecs.{place}"
-            yield f"{field}.spec", as_pod(component["spec"])
+            yield f"{field}.spec", as_pod(_with_ports(component["spec"]))
             scale = component.get("hpaSpec")
             if scale:
                 target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "made-by-seldon"}
@@ -124,6 +124,13 @@ def _kubernetes(manifest: dict) -> Iterator[tuple[str, dict]]:
         if resources:
             container = {"name": "orchestrator", "image": "seldon", "resources": resources}
             yield f"spec.predictors.{number}.svcOrchSpec", as_pod({"containers": [container]})
+
+
+def _with_ports(spec: dict) -> dict:
+    """A pod with the ports that the operator gives its containers; their numbers depend on their place."""
+    ports = [{"name": "http", "containerPort": 9000}, {"name": "grpc", "containerPort": 9500}]
+    containers = [{**one, "ports": [*(one.get("ports") or []), *ports]} for one in spec.get("containers") or []]
+    return {**spec, "containers": containers}
 
 
 def _object(version: str, kind: str, spec: dict) -> dict:

@@ -107,10 +107,9 @@ def kustomization(overlay: str, images: dict[str, dict], traffic: int) -> dict:
     two_predictors = overlay in ("canary", "shadow")
     patch = []
     for number, role in enumerate(images):
-        if number and not two_predictors:
-            break  # one predictor has one set of labels, the main model's
+        place = f"{number}/componentSpecs/0" if two_predictors else f"0/componentSpecs/{number}"
         for label in ("run", "commit"):
-            path = f"/spec/predictors/{number}/labels/model~1{label}"
+            path = f"/spec/predictors/{place}/metadata/labels/model~1{label}"
             patch.append({"op": "replace", "path": path, "value": images[role][label]})
     if overlay == "canary":
         shares = {0: 100 - traffic, 1: traffic}
@@ -163,9 +162,9 @@ def main_of(deployed: dict | None) -> dict:
     """The image, run and commit that serve now, for an overlay that puts a candidate beside them."""
     if deployed is None:
         raise click.ClickException("Nothing is deployed that a candidate could stand beside. Start with: make deploy")
-    predictor = deployed["spec"]["predictors"][0]
-    labels = predictor.get("labels") or {}
-    image = predictor["componentSpecs"][0]["spec"]["containers"][0]["image"]
+    component = deployed["spec"]["predictors"][0]["componentSpecs"][0]
+    labels = (component.get("metadata") or {}).get("labels") or {}
+    image = component["spec"]["containers"][0]["image"]
     return {"image": image, "run": labels.get("model/run", "unknown"), "commit": labels.get("model/commit", "unknown")}
 
 

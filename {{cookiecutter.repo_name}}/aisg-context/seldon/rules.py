@@ -7,6 +7,8 @@ a schema does not hold. Standard library only.
 import re
 from collections.abc import Iterator
 
+import operator_rules
+
 PROTOCOLS = ("seldon", "tensorflow", "v2", "kfserving")
 TYPES = ("MODEL", "ROUTER", "COMBINER", "TRANSFORMER", "OUTPUT_TRANSFORMER", "UNKNOWN_TYPE")
 BUILT_IN = ("SIMPLE_MODEL", "SIMPLE_ROUTER", "RANDOM_ABTEST", "AVERAGE_COMBINER")  # run inside Seldon's orchestrator
@@ -29,6 +31,7 @@ def faults(manifest: dict) -> Iterator[Fault]:
         yield "spec.predictors", "there is none"
     yield from _traffic(predictors)
     yield from _transports(spec, predictors)
+    yield from operator_rules.faults(predictors)
     names = [predictor.get("name") for predictor in predictors]
     for number, predictor in enumerate(predictors):
         field = f"spec.predictors.{number}"
@@ -129,9 +132,14 @@ def _components(predictor: dict, field: str) -> Iterator[Fault]:
             yield f"{place}.hpaSpec.metricsv2", "there is nothing to scale by"
         if len(budget) > 1:
             yield f"{place}.pdbSpec", "either minAvailable or maxUnavailable"
-    for name, value in (predictor.get("labels") or {}).items():
+        yield from _labels((component.get("metadata") or {}).get("labels"), f"{place}.metadata.labels")
+    yield from _labels(predictor.get("labels"), f"{field}.labels")
+
+
+def _labels(labels: dict | None, field: str) -> Iterator[Fault]:
+    for name, value in (labels or {}).items():
         if not LABEL.fullmatch(str(value)):
-            yield f"{field}.labels.{name}", f"{value} is no value of a label: up to 63 letters, digits, dots, _ and -"
+            yield f"{field}.{name}", f"{value} is no value of a label: up to 63 letters, digits, dots, _ and -"
 
 
 def _nodes(node: dict, field: str) -> Iterator[tuple[dict, str]]:

@@ -109,7 +109,10 @@ def read_page(page: str) -> dict:
             seen["run"] = labels["run"]
     whole = all(set(seen[part]) == set(STATISTICS) for part in ("sums", "squares"))
     if seen["images"] is None or not whole or any(set(found) != {"mean", "sd"} for found in seen["training"].values()):
-        raise ValueError("not this model's metrics page: give the metrics port (6000 unless set) and the path /metrics")
+        raise ValueError(
+            "not this model's metrics page: give the metrics port (6000 unless set) and the path /metrics, "
+            "or /prometheus where Seldon runs the server"
+        )
     return seen
 
 
