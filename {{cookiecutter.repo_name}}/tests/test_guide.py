@@ -175,7 +175,7 @@ def wait_for_page(address: str, seconds: float = 60) -> int:
 @pytest.mark.slow
 def test_the_guide_is_served_until_ctrl_c_and_a_port_that_is_taken_is_named():
     port = free_port()
-    command = ["make", "--silent", "guide", f"PORT={port}", f"VENV={sys.prefix}"]
+    command = ["make", "--silent", "guide", f"PORT={port}", f"VENV={sys.prefix}", "ARGS="]
     options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, **options, start_new_session=True) as process:
         try:
