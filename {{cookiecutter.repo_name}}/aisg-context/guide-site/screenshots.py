@@ -91,6 +91,7 @@ def show_steps(page) -> None:
     axis = WebDriverWait(page, PATIENCE).until(lambda page: page.find_element("css selector", "select"))
     Select(axis).select_by_value("step")
     ActionChains(page).send_keys(Keys.ESCAPE).perform()
+    WebDriverWait(page, PATIENCE).until(lambda page: not page.find_elements("css selector", "select"))
 
 
 if __name__ == "__main__":
