@@ -1,7 +1,11 @@
 """The guide is true as far as this machine can tell: its links, its pictures, and every command that it shows."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import entry_points
 from itertools import pairwise
 from pathlib import Path
@@ -9,8 +13,10 @@ from pathlib import Path
 import click
 import guide_pages
 import pytest
+import requests
 import yaml
 from guide_pages import CLUSTER, GUIDE, LAPTOP, LONG, OUTPUT, ROOT, SERVER
+from serving_server import free_port
 
 TITLES = {"bash": {LAPTOP, LONG, SERVER, CLUSTER}, "powershell": {CLUSTER}, "text": {OUTPUT, ""}}
 SHELLCHECK = (
@@ -154,6 +160,37 @@ def test_the_workflow_takes_the_parameters(bash):
     for chapter, words in submitted:
         given = {value.split("=")[0] for option, value in pairwise(words) if option == "-p"}
         assert given and given <= known, f"{chapter}: argo {' '.join(words)}"
+
+
+def wait_for_page(address: str, seconds: float = 60) -> int:
+    """The status of a page of a server that is starting."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(address, timeout=30).status_code
+        time.sleep(0.2)
+    raise AssertionError(f"{address} does not answer")
+
+
+@pytest.mark.slow
+def test_the_guide_is_served_until_ctrl_c_and_a_port_that_is_taken_is_named():
+    port = free_port()
+    command = ["make", "--silent", "guide", f"PORT={port}", f"VENV={sys.prefix}", "ARGS="]
+    options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, **options, start_new_session=True) as process:
+        try:
+            said = process.stdout.readline()
+            said += "" if "http" in said else process.stdout.readline()  # after what it has no pictures of
+            assert f"http://127.0.0.1:{port}/" in said
+            assert wait_for_page(f"http://127.0.0.1:{port}/components/") == 200
+            taken = subprocess.run(command, **options, check=False)
+            os.killpg(process.pid, signal.SIGINT)
+            rest, _ = process.communicate(timeout=30)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert "Ended." in rest and "Traceback" not in rest
+    assert f"Port {port} is taken" in taken.stdout and "Traceback" not in taken.stdout
 
 
 # What a walk through the guide does not run, because it takes long, needs a network, or a release of the template.

@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import click
-from browser import browser, shows, wait_for_curve
+from browser import PATIENCE, browser, shows, wait_for_curve
 from pictures import SCREENSHOT_NAMES, SCREENSHOTS, screenshot
-from selenium.common.exceptions import TimeoutException
+from selenium.common.exceptions import NoSuchElementException, TimeoutException
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "polyaxon"))
 import dashboard  # it lies beside the platform's files
@@ -54,7 +57,7 @@ def main() -> None:
         dashboard.push(dashboard.connect(port), dashboard.already_pushed())
         with browser() as page:
             take_all(page, f"http://127.0.0.1:{port}/ui", single, runs)
-    except TimeoutException as error:
+    except (TimeoutException, NoSuchElementException) as error:
         raise click.ClickException(f"The dashboard does not show its page; its log is {dashboard.LOG}") from error
     finally:
         dashboard.end(server)
@@ -74,8 +77,18 @@ def take_all(page, ui: str, single: dict, runs: list[dict]) -> None:
         click.echo("Not taken: dashboard-group. It shows the runs of a group; train one with: make sweep")
     set_size(page, 1080)
     shows(page, f"{project}/runs/{single['uuid']}/dashboards", "accuracy")
+    show_steps(page)
     wait_for_curve(page, "accuracy", width=0.5, height=0.3)
     take(page, "dashboard-curve")
+
+
+def show_steps(page) -> None:
+    """Draw the curves over the steps: a short run has few points over time, which goes by whole seconds."""
+    page.find_element("css selector", "button[aria-label='Configure x-axis']").click()
+    axis = WebDriverWait(page, PATIENCE).until(lambda page: page.find_element("css selector", "select"))
+    Select(axis).select_by_value("step")
+    ActionChains(page).send_keys(Keys.ESCAPE).perform()
+    WebDriverWait(page, PATIENCE).until(lambda page: not page.find_elements("css selector", "select"))
 
 
 if __name__ == "__main__":
