@@ -13,7 +13,7 @@ it) and the statistics in drift.py. The rest holds for any model behind this wra
 - `predict_raw` takes the request's bytes, so nothing on the way to the model is parsed twice or made a protobuf.
 - What is wrong with a request is said in a 4xx (serving_http.py); a fault of ours is logged, and answered by a 500
   that tells nothing.
-- Metrics go to memory that the workers share with the metrics page, and cost microseconds (serving_metrics.py).
+- Metrics go to memory that the workers share with the metrics page, after the answer is sent (serving_metrics.py).
 - SIGTERM ends the server when every request that it was sent is answered (serving_server.py).
 - A bundle that is not whole stops the start with a message.
 """
