@@ -84,7 +84,15 @@ class Server:
         return [pid for pid in pids if _parent(pid) == self.process.pid]
 
     def metrics(self) -> dict:
-        """The metrics page: {name with its own labels, such as 'model_predictions_total{class="7"}': value}."""
+        """The metrics page when it stands still, because a worker counts a moment after it has answered."""
+        seen = None
+        while (found := self._metrics()) != seen:
+            seen = found
+            time.sleep(0.2)
+        return found
+
+    def _metrics(self) -> dict:
+        """The page: {name with its own labels, such as 'model_predictions_total{class="7"}': value}."""
         page = requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5)
         assert page.status_code == 200
         found = {}

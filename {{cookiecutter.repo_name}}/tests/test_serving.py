@@ -1,7 +1,9 @@
 """What the deployed model answers, over HTTP, from a real server: right answers, refusals, health, lineage, metrics."""
 
 import base64
+import contextlib
 import json
+import select
 import socket
 import subprocess
 import time
@@ -95,6 +97,17 @@ def test_a_batch_that_is_larger_than_the_model_takes_at_once_is_whole_and_in_ord
     pixels = b"".join(bytes(digit["pixels"]) for digit in many)
     answer = ask(server, {"binData": base64.b64encode(pixels).decode()})
     assert close(answer.json()["data"]["ndarray"], [digit["probabilities"] for digit in many])
+
+
+@pytest.mark.parametrize("form", ["ndarray", "tensor"])
+def test_whole_numbers_and_others_are_read_alike(server, digits, form):
+    pixels = [digits[0]["pixels"], [*digits[1]["pixels"][:-1], True]]
+    for images in (pixels, [list(map(float, image)) for image in pixels], [*pixels[:1], [0.0, *pixels[1][1:]]]):
+        values = [pixel for image in images for pixel in image]
+        data = {"ndarray": images} if form == "ndarray" else {"tensor": {"shape": [2, 784], "values": values}}
+        answer = ask(server, {"data": data}).json()["data"]
+        found = answer["ndarray"] if form == "ndarray" else [answer["tensor"]["values"][:10]]
+        assert close(found[:1], [digits[0]["probabilities"]])
 
 
 def test_the_answer_carries_the_run_and_what_the_caller_sent_along(server, bundle):
@@ -404,6 +417,62 @@ def test_a_caller_who_stops_half_way_holds_up_no_other(server):
         assert answers_right(server)
         assert time.monotonic() - begun < 2
         assert silent
+
+
+def test_short_requests_are_answered_while_every_thread_waits_for_a_slow_caller(server, digits):
+    body = nd([digits[0]["pixels"]])
+    request = START + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+    with contextlib.ExitStack() as callers:
+        kept = callers.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+        kept.sendall(request)
+        assert kept.recv(65536).startswith(b"HTTP/1.1 200")
+        for _ in range(6):  # more than the worker has threads
+            slow = callers.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            slow.sendall(START + b"Content-Length: 900\r\n\r\n{")
+        time.sleep(0.5)
+        answer = kept.recv(65536, socket.MSG_DONTWAIT) if select.select([kept], [], [], 0)[0] else b""
+        assert b"HTTP/1.1" not in answer  # at most the rest of the first answer
+        kept.sendall(request)
+        assert kept.recv(65536).startswith(b"HTTP/1.1 200")
+    assert answers_right(server)
+
+
+LOOK = """
+import socket, sys
+from {{ cookiecutter.src_package_name }}.serving_server import SHORT, _short_and_whole
+
+listener = socket.create_server(("127.0.0.1", 0))
+caller = socket.create_connection(listener.getsockname())
+server = listener.accept()[0]
+server.setblocking(False)
+head = b"POST / HTTP/1.1\\r\\nHost: x\\r\\ncontent-length: 2\\r\\n\\r\\n"
+
+
+def look(data):
+    caller.sendall(data)
+    found = _short_and_whole(server)
+    server.recv(1 << 20)
+    return found
+
+
+assert look(head + b"{}")
+assert not look(head + b"{")
+assert not look(head[:-2])
+assert not look(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+assert not look(b"POST / HTTP/1.1\\r\\nX-Content-Length: 2\\r\\n\\r\\n{}")
+assert not look(head.replace(b": 2", b": %d" % SHORT) + b"0" * 1000)
+
+try:
+    while True:
+        server.send(b"an answer that its caller does not take" * 1000)
+except BlockingIOError:
+    pass
+assert not look(head + b"{}"), "its answer would have to wait"
+"""
+
+
+def test_the_main_thread_answers_nothing_that_could_make_it_wait(bundle, serving_python):
+    subprocess.run([serving_python, "-c", LOOK], cwd=bundle, check=True, timeout=60)
 
 
 def test_requests_that_come_before_their_turn_are_answered(server):

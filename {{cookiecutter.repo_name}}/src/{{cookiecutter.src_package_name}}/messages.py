@@ -6,6 +6,7 @@ To accept other inputs than digits, change `as_images` and the limits.
 import base64
 import binascii
 import math
+from itertools import chain
 
 import numpy as np
 import orjson
@@ -20,10 +21,32 @@ MOST_BYTES = 8 * 1024 * 1024  # of one request: 1,024 images as JSON numbers wit
 SHAPES = f"N x {SIDE} x {SIDE}, N x {PIXELS}, N x 1 x {SIDE} x {SIDE} or one {SIDE} x {SIDE}"
 
 
+def _from_bytes(values: list) -> np.ndarray:
+    """Lists of whole numbers from 0 to 255 as uint8, in a third of the time that numpy takes to read them.
+
+    TypeError, ValueError or IndexError when they are other numbers, none, or ragged: numpy has the say about those.
+    """
+    rows, shape = [values], []
+    while True:
+        (length,) = {*map(len, rows)}
+        shape.append(length)
+        if not isinstance(rows[0][0], list):
+            break
+        rows = [*chain.from_iterable(rows)]
+    pixels = np.frombuffer(b"".join(map(bytes, rows)), dtype=np.uint8)
+    if pixels.max() < 2:
+        raise ValueError("true and false would look like these")
+    return pixels.reshape(shape)
+
+
 def array_of(values, field: str) -> np.ndarray:
     """Numbers from JSON as an array; BadRequest when they are ragged or not numbers."""
     if not isinstance(values, list):
         raise BadRequest(f"{field} must be a list of numbers.")
+    try:
+        return _from_bytes(values)
+    except (TypeError, ValueError, IndexError):
+        pass
     try:
         array = np.array(values)
     except (ValueError, TypeError, OverflowError, RecursionError):

@@ -8,12 +8,13 @@ N x 1 x 28 x 28, or one 28 x 28) or as `binData` (N x 784 bytes in base64):
     curl -H 'Content-Type: application/json' -d '{"data": {"ndarray": [...]}}' http://HOST:9000/api/v1.0/predictions
 
 To serve another model, change `messages.as_images` (what is accepted), `DigitClassifier.classify` (what is done with
-it) and the statistics in drift.py. The rest holds for any model behind this wrapper:
+it) and the statistics in drift.py; for one that takes much longer than these, `SHORT` in serving_server.py. The rest
+holds for any model behind this wrapper:
 
 - `predict_raw` takes the request's bytes, so nothing on the way to the model is parsed twice or made a protobuf.
 - What is wrong with a request is said in a 4xx (serving_http.py); a fault of ours is logged, and answered by a 500
   that tells nothing.
-- Metrics go to memory that the workers share with the metrics page, and cost microseconds (serving_metrics.py).
+- Metrics go to memory that the workers share with the metrics page, after the answer is sent (serving_metrics.py).
 - SIGTERM ends the server when every request that it was sent is answered (serving_server.py).
 - A bundle that is not whole stops the start with a message.
 """

@@ -189,11 +189,12 @@ def begin(hyperparameters: Hyperparameters, digits: int, device: torch.device) -
     torch.manual_seed(hyperparameters.seed)
     network = Network().to(device).to(memory_format=torch.channels_last)
     parallel = distributed.parallel(network)
+    # fused: one operation for all parameters, instead of a dozen for each, which are a twentieth of an epoch
     if hyperparameters.recipe == "article":
         momentum = hyperparameters.momentum or 0.0
-        sgd = torch.optim.SGD(network.parameters(), lr=hyperparameters.lr, momentum=momentum)
+        sgd = torch.optim.SGD(network.parameters(), lr=hyperparameters.lr, momentum=momentum, fused=True)
         return Progress(network, parallel, sgd, None)
-    adam = torch.optim.Adam(network.parameters(), lr=hyperparameters.lr)
+    adam = torch.optim.Adam(network.parameters(), lr=hyperparameters.lr, fused=True)
     steps = steps_in_all(hyperparameters, digits)
     one_cycle = torch.optim.lr_scheduler.OneCycleLR(
         adam, max_lr=hyperparameters.lr, total_steps=steps, pct_start=WARM_UP, div_factor=10
@@ -218,7 +219,8 @@ def run_epoch(
         if progress.step >= limit:
             break
         mine = distributed.share(rows)
-        summed = functional.cross_entropy(progress.parallel(images[mine]), labels[mine], reduction="sum")
+        logits = progress.parallel(images.index_select(0, mine))
+        summed = functional.cross_entropy(logits, labels[mine], reduction="sum")
         # The gradients' mean over the processes is then the gradient of the mean over the batch.
         loss = summed * distributed.processes() / len(rows)
         progress.optimiser.zero_grad()
