@@ -117,7 +117,7 @@ def test_a_login_is_at_the_registry_of_the_prefix_and_shows_no_token(builder, tm
     done = login(builder, "good\n")
     assert done.returncode == 0, done.stderr
     words = (tmp_path / "buildah.words").read_text().split()
-    host = "{{ cookiecutter.__image_prefix.split('/')[0] }}"
+    host = "{{ cookiecutter.__registry_host }}"
     assert words == ["login", "--username=oauth2accesstoken", "--password-stdin", host]
     assert "good" not in done.stdout + done.stderr
 

@@ -101,9 +101,7 @@ def refuse_when_half_way(team: Path) -> None:
     halves |= {"CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert"}
     for name, what in halves.items():
         if (team / git(team, "rev-parse", "--git-path", name).rstrip("\n")).exists():
-            raise Problem(
-                f"A {what} is under way here. End it: git {what} --continue, or --abort; then: make upgrade"
-            )
+            raise Problem(f"A {what} is under way here. End it: git {what} --continue, or --abort; then: make upgrade")
 
 
 def committed(team: Path, path: str) -> str | None:

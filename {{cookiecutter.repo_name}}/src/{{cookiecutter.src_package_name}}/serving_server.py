@@ -76,7 +76,7 @@ class DrainingWorker(gthread.ThreadWorker):
             return
         self.poller.unregister(client)
         self.keepalived_conns.remove(conn)
-        answered = Future()
+        answered: Future = Future()
         answered.set_result(self.handle(conn))
         self.finish_request(conn, answered)
 
