@@ -30,7 +30,9 @@ class Page(HTMLParser):
 
     def __init__(self, page: str):
         super().__init__(convert_charrefs=True)
-        self.tags, self.title, self.logo, self._in_title = [], "", set(), False
+        self.tags: list[str] = []
+        self.logo: set[str | None] = set()
+        self.title, self._in_title = "", False
         self.feed(page)
         self.close()
 

@@ -635,7 +635,7 @@ def test_a_folder_that_is_no_repository_or_has_no_commit(team, tmp_path):
     [
         (["--template", "/nowhere/at-all"], ["cannot be read from /nowhere/at-all", "TEMPLATE=/folder"]),
         (["--template", "https://127.0.0.1:9/template.git"], ["cannot be read from https://127.0.0.1:9", "TEMPLATE="]),
-        (["--template", "https://me:secret@127.0.0.1/x"], ["would be committed", "gitcredentials"]),
+        (["--template", "https://me@127.0.0.1/x"], ["would be committed", "gitcredentials"]),
         (["--version", "9.9.9"], ["no release 9.9.9 (tag v9.9.9)", "Its releases are 1.0.0."]),
         (["--made-from", "no-such-commit"], ["no commit no-such-commit"]),
     ],
