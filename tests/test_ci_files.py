@@ -100,7 +100,7 @@ def test_the_variables_are_those_that_are_documented(make_repository, provider):
     written = "".join(path.read_text(encoding="utf-8") for path in (repository / "aisg-context").rglob("*.md"))
     assert used == {"GCP_SERVICE_ACCOUNT", "GCP_WORKLOAD_IDENTITY_PROVIDER", "TEMPLATE"}
     assert used <= set(re.findall(r"`([A-Z_]+)`", written))
-    assert "Images from CI" in (repository / "aisg-context/k8s/README.md").read_text(encoding="utf-8")  # as CI says
+    assert (repository / "aisg-context/guide-site/docs/ci-cd.md").is_file()  # where CI says that they are
 
 
 @pytest.mark.parametrize("provider", WITH_CI)
@@ -118,7 +118,7 @@ def test_images_are_not_pushed_and_ci_passes_until_the_variables_are_set(make_re
     told = subprocess.run(
         ["/bin/bash", "-e", "-c", script], env={"PATH": "/nowhere"}, capture_output=True, text=True, check=True
     )
-    assert "not pushed" in told.stdout and "aisg-context/k8s/README.md" in told.stdout
+    assert "not pushed" in told.stdout and "aisg-context/guide-site/docs/ci-cd.md" in told.stdout
 
 
 @pytest.fixture
