@@ -32,6 +32,11 @@ def questions() -> dict:
     return json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
 
 
+def choices() -> dict[str, list[str]]:
+    """The questions that are answered by a choice, with what there is to choose."""
+    return {name: value for name, value in questions().items() if isinstance(value, list) and name[0] != "_"}
+
+
 def typed(answers: dict[str, str]):
     """While this lasts, the prompts are answered: cookiecutter takes these as typed, and the default for the rest."""
     return mock.patch.multiple(

@@ -14,7 +14,7 @@ import cmarkgfm
 import markdown
 import pytest
 import yaml
-from conftest import TEMPLATE, expression, questions, typed
+from conftest import TEMPLATE, choices, expression, questions, typed
 from cookiecutter.main import cookiecutter
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -213,8 +213,7 @@ def carried(repository):
     return project, record, readme
 
 
-CHOICES = {name: options for name, options in questions().items() if isinstance(options, list)}
-EVERY_CHOICE = [dict(zip(CHOICES, chosen, strict=True)) for chosen in itertools.product(*CHOICES.values())]
+EVERY_CHOICE = [dict(zip(choices(), chosen, strict=True)) for chosen in itertools.product(*choices().values())]
 
 
 def parse_all(repository):

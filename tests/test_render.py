@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TEMPLATE, as_in_a_terminal, questions
+from conftest import TEMPLATE, as_in_a_terminal, choices, questions
 
 # Each choice of a question beside each of every other question's, in as few repositories as that takes.
 EVERY_PAIR = [
@@ -85,8 +85,7 @@ def test_the_defaults_make_a_repository(bake):
 
 
 def test_every_pair_of_choices_is_among_them():
-    choices = {name: value for name, value in questions().items() if isinstance(value, list) and name[0] != "_"}
-    for (one, ones), (other, others) in itertools.combinations(choices.items(), 2):
+    for (one, ones), (other, others) in itertools.combinations(choices().items(), 2):
         assert {(answers[one], answers[other]) for answers in EVERY_PAIR} == set(itertools.product(ones, others))
 
 
