@@ -187,11 +187,18 @@ def test_a_person_at_the_prompts_gets_what_was_typed(tmp_path, settings_file):
     description = "\"; {{ 7 * 7 }} {% x %} [bold]b[/] \\ ' 数字"
     command = ["-m", "cookiecutter", "--config-file", str(settings_file), "--output-dir", str(tmp_path), str(TEMPLATE)]
     child = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=30, env=os.environ | {"TERM": "dumb"})
-    replies = {2: description, 6: "example.com:my-project", 7: "2", 9: "europe-west10-a", 11: "3"}
-    for number in range(1, 12):
-        child.expect_exact(f"[{number}/11]")
+    replies = {
+        "description": description,
+        "gcp_project_id": "example.com:my-project",
+        "gcr_personal_subdir": "2",
+        "gke_zone": "europe-west10-a",
+        "open_source_license": "3",
+    }
+    asked = list(questions()["__prompts__"])
+    for number, name in enumerate(asked, start=1):
+        child.expect_exact(f"[{number}/{len(asked)}]")
         child.expect(r"\): $|\): ")
-        child.sendline(replies.get(number, ""))
+        child.sendline(replies.get(name, ""))
     child.expect("make setup pipeline")
     child.expect(pexpect.EOF)
     child.close()

@@ -14,7 +14,7 @@ import cmarkgfm
 import markdown
 import pytest
 import yaml
-from conftest import TEMPLATE, choices, expression, questions, typed
+from conftest import TEMPLATE, choices, context_of, expression, questions, typed
 from cookiecutter.main import cookiecutter
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -70,7 +70,8 @@ HOSTILE = [
     "{: .class #id }",
     "Term\u00ad: soft-hyphen",
 ]
-FIELDS = ["project_name", "description", "author_name"]
+# The questions that any text answers, and how long it may be
+FIELDS = {"project_name": 72, "description": 200, "author_name": 72}
 
 
 def free_text(test):
@@ -113,6 +114,12 @@ def commonmark(text):
 def python_markdown(text):
     """The parser of MkDocs, with extensions that give further characters a meaning."""
     return markdown.markdown(text, extensions=["extra", "toc", "admonition", "sane_lists"])
+
+
+def test_every_question_that_any_text_answers_is_tried(rules):
+    context = context_of()
+    asked = [name for name in rules.QUESTIONS if not rules.check(name, context | {name: HOSTILE[0]}).faults]
+    assert asked == list(FIELDS)
 
 
 def test_expressions_for_one_format_differ_in_the_answer_only():
@@ -235,35 +242,34 @@ def parse_all(repository):
 
 @pytest.mark.parametrize("number", range(len(EVERY_CHOICE)))
 def test_a_repository_carries_the_texts_in_every_file(make_repository, number):
-    """Every combination of the choices, each with three of the texts; together they carry all of them."""
+    """Every combination of the choices, each with a text for each field; together they carry all of them."""
     choices = EVERY_CHOICE[number]
-    project_name, description, owner = (HOSTILE[(3 * number + place) % len(HOSTILE)] for place in range(3))
-    project_name, owner = project_name[:72], owner[:72]
+    first = len(FIELDS) * number
+    texts = {name: HOSTILE[(first + i) % len(HOSTILE)][:longest] for i, (name, longest) in enumerate(FIELDS.items())}
     if choices["gcr_personal_subdir"] == "Yes":
-        owner = "jane_doe"
-    texts = {"project_name": project_name, "description": description, "author_name": owner}
+        texts["author_name"] = "jane_doe"
     repository = make_repository(repo_name="digit-reader", **texts, **choices)
-    plain = make_repository(repo_name="digit-reader", author_name="jane_doe", **choices)
+    plain = make_repository(repo_name="digit-reader", **dict.fromkeys(FIELDS, "x"), **choices)
     assert parse_all(repository) == parse_all(plain), "a text has added a line or a file"
     project, record, readme = carried(repository)
-    assert (project["description"], project["authors"]) == (description, [{"name": owner}])
+    assert (project["description"], project["authors"]) == (texts["description"], [{"name": texts["author_name"]}])
     assert {name: record[name] for name in texts} == texts
     if choices["open_source_license"] != "No license file":
-        assert f" {owner}\n" in (repository / "LICENSE").read_text(encoding="utf-8")
+        assert f" {texts['author_name']}\n" in (repository / "LICENSE").read_text(encoding="utf-8")
     title, _, rest = readme.partition("\n")
-    assert title == project_name and description in rest
+    assert title == texts["project_name"] and texts["description"] in rest
     assert not list(repository.parent.rglob("pwned")) and not (TEMPLATE / "pwned").exists()
 
 
 def test_every_text_is_carried_by_a_repository():
-    assert 3 * len(EVERY_CHOICE) >= len(HOSTILE)
+    assert len(FIELDS) * len(EVERY_CHOICE) >= len(HOSTILE)
 
 
 def test_free_text_is_written_quoted_for_the_format_of_its_file():
     """Plain text needs no quoting; the record of the answers uses tojson; everything else takes a private variable."""
     as_it_is = {"LICENSE", ".template-answers.json"}
     for path in (TEMPLATE / "{{cookiecutter.repo_name}}").rglob("*"):
-        bare = r"cookiecutter\.(project_name|description|author_name)\b"
+        bare = rf"cookiecutter\.({'|'.join(FIELDS)})\b"
         assert not re.search(bare, path.name)
         if path.is_file() and not any(name in path.name for name in as_it_is):
             assert not re.search(bare, path.read_text(encoding="utf-8", errors="replace")), path
