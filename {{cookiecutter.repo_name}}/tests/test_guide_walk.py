@@ -60,13 +60,17 @@ def typed(block: Block, repository: Path, **options) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def check_output(block: Block, printed: str) -> None:
-    """What is shown below the block is what it printed; ... stands for anything."""
-    assert "Traceback" not in printed, f"{block}\n{printed}"
+def is_as_shown(block: Block, printed: str) -> bool:
+    """Whether what is shown below the block is what it printed; ... stands for anything."""
     if block.output is None:
-        return
+        return True
     expected = block.output.replace("....", "...")  # 0.... is a number, and doctest would ask for a second point
-    if not doctest.OutputChecker().check_output(expected, printed, EXPECTED):
+    return doctest.OutputChecker().check_output(expected, printed, EXPECTED)
+
+
+def check_output(block: Block, printed: str) -> None:
+    assert "Traceback" not in printed, f"{block}\n{printed}"
+    if not is_as_shown(block, printed):
         pytest.fail(f"{block}\n--- the guide says\n{block.output}--- it printed\n{printed}")
 
 
@@ -89,15 +93,18 @@ def run(block: Block, repository: Path) -> None:
 
 @contextlib.contextmanager
 def server(block: Block, repository: Path):
-    """A server that the reader starts in another terminal: it is there when its address answers, until Ctrl-C."""
+    """A server that the reader starts in another terminal: from when it answers and has said so, until Ctrl-C."""
     with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as log:
         process = typed(block, repository, stdout=log)
         try:
             limit = time.monotonic() + 3 * MINUTES
-            while not (answers := answering(printed := Path(log.name).read_text(encoding="utf-8"))):
-                assert process.poll() is None and time.monotonic() < limit, f"{block}\n{printed}"
+            while True:
+                answers = answering(printed := Path(log.name).read_text(encoding="utf-8"))
+                if answers and is_as_shown(block, printed):
+                    break
+                if process.poll() is not None or time.monotonic() > limit:
+                    pytest.fail(f"{block}\n--- it did not come up as the guide says\n{printed}")
                 time.sleep(0.2)
-            check_output(block, printed)
             yield
             assert process.poll() is None, f"{block}: it ended by itself"
             end(process, signal.SIGINT)
