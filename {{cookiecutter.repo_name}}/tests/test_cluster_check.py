@@ -208,6 +208,11 @@ MISTAKES = {
         f"{SELDON}/overlays/bandit/kustomization.yml", 'n_branches, value: "2"', 'n_branches, value: "3"', "seldon",
         ["bandit/kustomization.yml", "n_branches", "3"],
     ),
+    "a shadow that is none": (
+        f"{SELDON}/overlays/shadow/kustomization.yml",
+        "      - {op: add, path: /spec/predictors/1/shadow, value: true}\n", "", "seldon",
+        ["shadow/kustomization.yml", "spec.predictors.1.traffic", "no shadow"],
+    ),
     "a patch of a path that there is not": (
         f"{SELDON}/overlays/canary/kustomization.yml", "/spec/predictors/1/traffic", "/spec/predictors/2/traffic",
         "seldon",
@@ -351,6 +356,21 @@ def test_every_step_ends_in_time_and_asks_for_what_it_needs():
         assert template["activeDeadlineSeconds"] <= 1800, template["name"]
         assert {"requests", "limits"} <= template["container"]["resources"].keys(), template["name"]
         assert template["name"] == "clean-up" or template["retryStrategy"]["limit"], template["name"]
+
+
+def test_a_model_is_deployed_after_it_answered_and_a_person_approved():
+    spec = yaml.safe_load((ROOT / ARGO / "package-model.yml").read_text(encoding="utf-8"))["spec"]
+    (entry,) = [template for template in spec["templates"] if template["name"] == spec["entrypoint"]]
+    names = [[step["name"] for step in together] for together in entry["steps"]]
+    assert names[-3:] == [["smoke-test"], ["approve"], ["deploy"]], "package-model.yml: steps side by side do not wait"
+
+
+def test_a_model_gets_requests_once_it_predicts_and_is_restarted_only_when_it_answers_nothing():
+    served = yaml.safe_load((ROOT / SELDON / "base/deployment.yml").read_text(encoding="utf-8"))
+    (container,) = served["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
+    paths = {name: probe["httpGet"]["path"] for name, probe in container.items() if name.endswith("Probe")}
+    predicts, answers = "/health/status", "/health/ping"
+    assert paths == {"startupProbe": predicts, "readinessProbe": predicts, "livenessProbe": answers}, "deployment.yml"
 
 
 def test_no_parameter_enters_the_text_of_a_shell_command():

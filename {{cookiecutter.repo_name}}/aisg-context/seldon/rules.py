@@ -56,6 +56,8 @@ def _traffic(predictors: list[dict]) -> Iterator[Fault]:
     if len(shown) == 1 and total not in (0, 100):
         yield "spec.predictors", f"the only one that is no shadow gets {total} of the traffic, not 100"
     for number, predictor in enumerate(predictors):
+        if len(shown) > 1 and predictor in shown and "traffic" not in predictor:
+            yield f"spec.predictors.{number}.traffic", "there is none, and this is no shadow: nobody would ask it"
         if not 0 <= _whole(predictor.get("traffic")) <= 100:
             yield f"spec.predictors.{number}.traffic", f"{predictor['traffic']} is not from 0 to 100"
 
