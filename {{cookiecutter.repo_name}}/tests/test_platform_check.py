@@ -291,6 +291,20 @@ def test_defaults_of_the_polyaxonfiles_are_those_of_the_command():
     assert {name: defaults[name] for name in shared} == {name: getattr(wanted, name) for name in shared}
 
 
+def test_every_input_of_a_polyaxonfile_reaches_what_runs():
+    """Polyaxon takes a value for an input that nothing reads, and the run goes on without it."""
+    seen = set()
+    for path in sorted((ROOT / FILES).glob("*.yml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        component = content.get("component", content)
+        runs = yaml.safe_dump(component.get("run", {}), width=1000)
+        for item in component.get("inputs", []):
+            seen.add(item["name"])
+            used = f"params.{item['name']}." in runs or f" {item['name']} " in runs
+            assert used, f"{path.name}: inputs.{item['name']}: nothing under run reads it"
+    assert {"data", "momentum", "SA_CRED_PATH"} <= seen
+
+
 def test_no_service_is_open_to_all():
     for path in (ROOT / FILES).glob("*-service.yml"):
         container = yaml.safe_load(path.read_text(encoding="utf-8"))["run"]["container"]
@@ -326,3 +340,34 @@ def test_a_version_in_a_dockerfile_is_the_one_of_the_lists():
         if "==" in word
     }
     assert written and written <= pinned
+
+
+def test_a_library_of_both_environments_has_one_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    working = dict(line.split("==") for line in itertools.chain(*lists) if "==" in line)
+    words = (ROOT / "serving-requirements.txt").read_text(encoding="utf-8").split()
+    serving = dict(word.split("==") for word in words if "==" in word)
+    assert "onnxruntime" in working.keys() & serving.keys()  # the bundle's answers are recorded by what serves them
+    assert {name: working[name] for name in working if serving.get(name, working[name]) != working[name]} == {}, (
+        "pyproject.toml has another version than serving-requirements.txt"
+    )
+
+
+def user_of(dockerfile: Path) -> int | None:
+    """Who runs what an image of it runs; None for root, whom no USER names."""
+    users = [line.split()[1] for line in dockerfile.read_text(encoding="utf-8").splitlines() if line[:5] == "USER "]
+    return int(users[-1].partition(":")[0]) if users else None
+
+
+def test_who_owns_the_volume_is_the_user_of_every_image_and_a_served_model_has_its_own():
+    volume = yaml.safe_load((ROOT / "aisg-context/k8s/volume-owner.yml").read_text(encoding="utf-8"))
+    (container,) = volume["spec"]["template"]["spec"]["containers"]
+    owner = container["command"][-1].split()[1].partition(":")[0]  # chown OWNER:GROUP FOLDER
+    deployment = yaml.safe_load((ROOT / "aisg-context/seldon/base/deployment.yml").read_text(encoding="utf-8"))
+    (model,) = deployment["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
+    train = yaml.safe_load((ROOT / FILES / "train.yml").read_text(encoding="utf-8"))
+    assert train["run"]["environment"]["securityContext"]["runAsUser"] == int(owner), "train.yml, volume-owner.yml"
+    for path in sorted((ROOT / "docker").glob("*.Dockerfile")):
+        serves = path.name == "s2i-builder.Dockerfile"
+        assert user_of(path) == (model["securityContext"]["runAsUser"] if serves else int(owner)), path
