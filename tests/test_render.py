@@ -3,6 +3,7 @@
 import ast
 import itertools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -212,6 +213,17 @@ def test_make_lists_every_verb_and_every_verb_is_listed(bake):
     makefile = (repository / "Makefile").read_text(encoding="utf-8").splitlines()
     assert verbs == {line.split()[1] for line in makefile if line.startswith(".PHONY: ")}
     assert {"setup", "data", "train", "best", "package", "serve", "predict", "pipeline", "test", "lint"} <= verbs
+
+
+def test_a_variable_that_a_verb_tells_of_reaches_its_command(bake):
+    repository, told = bake(), {"canary": ["IMAGE", "CONTEXT"]}  # its help says "as deploy"
+    for line in make(repository).stdout.splitlines():
+        verb = line.split()[1]
+        told[verb] = [*told.get(verb, []), *re.findall(r"\b([A-Z]+)=", line)]
+    assert {"train", "deploy", "upgrade"} <= {verb for verb, names in told.items() if names}
+    for verb, name in ((verb, name) for verb, names in told.items() for name in names):
+        done = make(repository, "--dry-run", verb, f"{name}=zz9")
+        assert "zz9" in done.stdout or f"${name}" in done.stdout, f"Makefile: {verb} does nothing with {name}"
 
 
 @pytest.mark.parametrize("pip", [["--without-pip"], []])

@@ -90,15 +90,15 @@ def test_the_commands_are_of_their_shells_grammar(blocks, language):
 
 
 def test_the_verbs_and_their_variables_are_the_makefiles(bash):
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     used = commands_of(bash, "make")
     assert used
     for chapter, words in used:
         command = ["make", "--dry-run", *words]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{chapter}: make {' '.join(words)}: {done.stderr}"
-        for name in (word.split("=")[0] for word in words if "=" in word):
-            assert f"$({name})" in makefile or f"$${name}" in makefile, f"{chapter}: make {' '.join(words)}: {name}"
+        for name, value in (word.split("=", 1) for word in words if "=" in word and "$" not in word):
+            reaches = f"${name}" in done.stdout or all(word in done.stdout for word in value.split())
+            assert reaches, f"Makefile, {chapter}: make {' '.join(words)}: {name} does not reach the command"
 
 
 def test_polyaxons_commands_and_options_are_polyaxons(bash):
@@ -141,6 +141,21 @@ def test_kubectls_commands_and_options_are_kubectls(bash):
         command = [KUBECTL, *words, *lost, "--help"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0 and "Usage:" in done.stdout, f"{chapter}: kubectl {' '.join(words)}: {done.stderr}"
+
+
+def test_the_namespaces_are_those_that_the_guide_makes(bash):
+    commands = [(block.chapter, words) for block in bash for words in guide_pages.commands(block)]
+    made, used = set(), []
+    for chapter, words in commands:
+        if words[:3] == ["kubectl", "create", "namespace"]:
+            made.add(words[3])
+        named = [word.removeprefix("--namespace=") for word in words if word.startswith("--namespace=")]
+        named += [value for option, value in pairwise(words) if option in ("--namespace", "-n")]
+        made |= set(named) if "--create-namespace" in words else set()
+        used += [(chapter, words, name) for name in named if not name.startswith("$") and not name.isupper()]
+    assert made
+    for chapter, words, name in used:
+        assert name in made, f"{chapter}: {' '.join(words)}: no chapter makes the namespace {name}"
 
 
 def test_the_files_that_commands_read_exist(bash):
