@@ -76,6 +76,7 @@ def test_on_github_only_the_job_that_pushes_may_ask_for_an_identity(make_reposit
     assert rights.pop("push-images") == {"contents": "read", "id-token": "write"}
     assert all(right == {"contents": "read"} for right in rights.values())
     assert workflow["jobs"]["push-images"]["if"] == "github.event_name == 'push'"
+    assert workflow["jobs"]["push-images"].get("needs") == "check", "ci.yml: images are pushed before they are checked"
     assert workflow[True]["push"] == {"branches": ["main"]}  # YAML 1.1 reads `on` as true
     for job in workflow["jobs"].values():
         assert job["timeout-minutes"] <= 60
@@ -86,6 +87,10 @@ def test_on_github_only_the_job_that_pushes_may_ask_for_an_identity(make_reposit
 def test_on_gitlab_only_the_job_that_pushes_has_an_identity(make_repository):
     pipeline = yaml.safe_load(ci_file(make_repository(ci_provider="GitLab CI")))
     assert [name for name, job in pipeline.items() if "id_tokens" in job] == ["push-images"]
+    order = [pipeline["stages"].index(pipeline[name]["stage"]) for name in ("check", ".images")]
+    assert order == [0, 1] and not {"needs", "stage"} & set(pipeline["push-images"]), (
+        ".gitlab-ci.yml: images are pushed before they are checked"
+    )
     [rule] = pipeline["push-images"]["rules"]
     assert "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH" in rule["if"]
 

@@ -132,6 +132,12 @@ def test_a_file_for_secrets_is_ignored(repository, git, name):
     assert refused.returncode and "ignored" in refused.stderr
 
 
+@pytest.mark.parametrize("name", ["build/answers.json", "data/raw/x", "outputs/runs/x/model.pt", ".polyaxon/x"])
+def test_what_a_stage_makes_is_ignored(repository, git, name):
+    plant(repository, name, "x\n")
+    assert not git("status", "--porcelain").stdout, f".gitignore lets {name} be added"
+
+
 def test_what_is_in_order_is_committed(repository, git):
     plant(repository, ".env.example", "COLOUR=\n")
     plant(repository, "notes.txt", "The secret of a good cup is fresh water.\n")
