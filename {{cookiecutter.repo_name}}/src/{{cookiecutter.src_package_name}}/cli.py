@@ -88,10 +88,11 @@ def prepare(source: str, output: Path, raw: Path) -> None:
 @click.option("--resume", metavar="UUID", help="Go on with a run that was stopped, with its own hyperparameters.")
 def train(data_file: Path, recipe: str, bucket: str | None, name: str, resume: str | None, **given) -> None:
     """One model, recorded as one run."""
-    from . import training
+    from . import distributed, training
 
     if not resume:
         training.train(training.Hyperparameters.of(recipe, **given), data_file, name, bucket)
+        distributed.leave()
         return
     context, own = click.get_current_context(), ("recipe", "name", *given)
     typed = [key for key in own if context.get_parameter_source(key) == ParameterSource.COMMANDLINE]
