@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,8 @@ from cookiecutter.main import cookiecutter
 from cookiecutter.utils import create_env_with_context
 
 TEMPLATE = Path(__file__).resolve().parent.parent
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job: what is started would ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def as_in_a_terminal() -> dict[str, str]:

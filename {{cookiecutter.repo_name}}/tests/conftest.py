@@ -1,6 +1,7 @@
 """What the tests share: one folder in which data is prepared, a model trained and its bundle made, once each."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from {{ cookiecutter.src_package_name }}.bundle_files import BUNDLE
 from {{ cookiecutter.src_package_name }}.errors import UserError
 
 ROOT = Path(__file__).parent.parent
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job: what is started would ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
