@@ -26,6 +26,7 @@ with distributed.group():
     progress = training.begin(hyperparameters, len(labels), torch.device("cpu"))
     for _ in range(2):
         print(training.run_epoch(progress, images, labels, 90, 10**6, lambda: None))
+distributed.leave()
 """
 
 
