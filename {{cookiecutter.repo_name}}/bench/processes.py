@@ -34,12 +34,15 @@ class Running:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        while not self._answers(path):
-            if self.process.poll() is not None or time.perf_counter() - began > seconds:
-                said = Path(self.log.name).read_text(errors="replace")[-2000:]
-                self.end()
-                raise RuntimeError(f"{command[0]} did not come up:\n{said}")
-            time.sleep(0.005)
+        try:
+            while not self._answers(path):
+                if self.process.poll() is not None or time.perf_counter() - began > seconds:
+                    said = Path(self.log.name).read_text(errors="replace")[-2000:]
+                    raise RuntimeError(f"{command[0]} did not come up:\n{said}")
+                time.sleep(0.005)
+        except BaseException:  # Ctrl-C too: nobody else can end it yet
+            self.end()
+            raise
         self.ready = time.perf_counter() - began
 
     def _answers(self, path: str) -> bool:

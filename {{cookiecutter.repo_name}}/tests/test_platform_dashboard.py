@@ -51,24 +51,23 @@ def test_ctrl_c_while_it_starts_leaves_no_server(tmp_path):
         time.sleep(0.05)
     time.sleep(1)  # it waits for the server now, which takes some seconds
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=40)
+    assert process.wait(timeout=40) == 0
     assert server and not Path("/proc", server).exists()
 
 
-def test_the_dashboard_shows_a_run_and_its_curve_and_later_the_next(browser, stage, data_file, in_workplace):
-    workplace = in_workplace
+def test_the_dashboard_shows_a_run_and_its_curve_and_later_the_next(browser, stage, apart):
     # Long enough for some seconds, because the chart's axis is time, in whole seconds.
-    stage("train", "--name", "first-of-two", "--epochs", "30")
-    with dashboard(workplace / "outputs") as (address, lines):
+    stage("train", "--name", "first-of-two", "--epochs", "30", cwd=apart)
+    with dashboard(apart / "outputs") as (address, lines):
         assert shows(browser, f"{address}/ui/default/{PROJECT}/runs", "first-of-two")
         run = next(run for run in runs.recorded() if run.name == "first-of-two")
         page = f"{address}/ui/default/{PROJECT}/runs/{run.uuid}/dashboards"
         assert shows(browser, page, "accuracy")
         # The accuracy rises from the first epoch to the last: the curve goes over most of the chart, both ways.
         wait_for_curve(browser, "accuracy", width=0.5, height=0.3)
-        browser.save_screenshot(str(workplace / "dashboard.png"))
-    stage("train", "--name", "second-of-two", "--epochs", "1")
-    with dashboard(workplace / "outputs") as (address, lines):
+        browser.save_screenshot(str(apart / "dashboard.png"))
+    stage("train", "--name", "second-of-two", "--epochs", "1", cwd=apart)
+    with dashboard(apart / "outputs") as (address, lines):
         assert lines[0].startswith("1 runs new or changed")
         assert shows(browser, f"{address}/ui/default/{PROJECT}/runs", "second-of-two")
         assert "first-of-two" in browser.find_element("tag name", "body").text

@@ -52,15 +52,13 @@ def main() -> None:
     for name in SCREENSHOT_NAMES:
         screenshot(name).unlink(missing_ok=True)  # an old picture would show what is no longer so
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    server = dashboard.start(port)
+    dashboard.signals.exit_on_all()
     try:
-        dashboard.push(dashboard.connect(port), dashboard.already_pushed())
-        with browser() as page:
+        with dashboard.server(port), browser() as page:
+            dashboard.push(dashboard.connect(port), dashboard.already_pushed())
             take_all(page, f"http://127.0.0.1:{port}/ui", single, runs)
     except (TimeoutException, NoSuchElementException) as error:
         raise click.ClickException(f"The dashboard does not show its page; its log is {dashboard.LOG}") from error
-    finally:
-        dashboard.end(server)
 
 
 def take_all(page, ui: str, single: dict, runs: list[dict]) -> None:

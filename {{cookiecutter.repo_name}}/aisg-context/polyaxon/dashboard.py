@@ -8,18 +8,18 @@ import contextlib
 import io
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from polyaxon_project import NAME as PROJECT
-from polyaxon_project import OWNER
+from polyaxon_project import OWNER, sessions, signals
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUTS = ROOT / os.environ.get("POLYAXON_OFFLINE_ROOT", "outputs")
@@ -36,8 +36,9 @@ ENVIRONMENT = {
 }
 
 
-def start(port: int) -> subprocess.Popen:
-    """The server, ready to answer, in a process group of its own."""
+@contextlib.contextmanager
+def server(port: int) -> Iterator[subprocess.Popen]:
+    """Run the server while the block runs; it is ready to answer."""
     for folder in (STATE / "home", STATE / "context", STATE / "sandbox"):
         folder.mkdir(parents=True, exist_ok=True)
     haupt = Path(sys.executable).parent / "haupt"
@@ -47,26 +48,16 @@ def start(port: int) -> subprocess.Popen:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise click.ClickException(f"Port {port} is taken. Choose another: make ui PORT={port + 1}")
     place = [f"--port={port}", "--host=127.0.0.1", "--workers=1", f"--path={STATE / 'sandbox'}"]
-    with LOG.open("w", encoding="utf-8") as file:
-        server = subprocess.Popen(
-            [haupt, "sandbox", "start", *place],
-            env=os.environ | ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        wait_until_ready(server, port)
-    except BaseException:  # Ctrl-C too: the server has a session of its own
-        end(server)
-        raise
-    return server
+    command = [str(haupt), "sandbox", "start", *place]
+    how = {"env": os.environ | ENVIRONMENT, "stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+    with LOG.open("w", encoding="utf-8") as file, sessions.session(command, stdout=file, **how) as process:
+        wait_until_ready(process, port)
+        yield process
 
 
-def wait_until_ready(server: subprocess.Popen, port: int) -> None:
+def wait_until_ready(process: subprocess.Popen, port: int) -> None:
     limit = time.monotonic() + PATIENCE
-    while server.poll() is None and time.monotonic() < limit:
+    while process.poll() is None and time.monotonic() < limit:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz/", timeout=5).close()
             return
@@ -75,18 +66,6 @@ def wait_until_ready(server: subprocess.Popen, port: int) -> None:
     raise click.ClickException(
         f"The server did not start; its log is {LOG}:\n{LOG.read_text(encoding='utf-8')[-2000:]}"
     )
-
-
-def end(server: subprocess.Popen) -> None:
-    """End the server's process group."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(server.pid, number)
-            server.wait(timeout=10)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def connect(port: int):
@@ -138,25 +117,22 @@ def push(client, pushed: dict[str, int]) -> list[str]:
 @click.option("--port", type=click.IntRange(1, 65535), default=8117)
 def main(port: int) -> None:
     """The Polyaxon dashboard on this machine, with the runs made here, until Ctrl-C."""
-    for number in (signal.SIGTERM, signal.SIGHUP):  # the latter when the terminal closes
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, lambda number, frame: sys.exit(128 + number))
-    server = start(port)
+    signals.exit_on_all()
     try:
-        client = connect(port)
-        pushed = already_pushed()
-        names = push(client, pushed)
-        click.echo(f"{len(names)} runs new or changed, {len(pushed)} in all")
-        click.echo(f"http://127.0.0.1:{port}/ui/{OWNER}/{PROJECT}/runs   Ctrl-C ends it.")
-        while server.poll() is None:
-            time.sleep(3)
-            for name in push(client, pushed):
-                click.echo(f"new: {name}")
-        raise click.ClickException(f"The server ended by itself; its log is {LOG}")
+        with server(port) as process:
+            client = connect(port)
+            pushed = already_pushed()
+            names = push(client, pushed)
+            click.echo(f"{len(names)} runs new or changed, {len(pushed)} in all")
+            click.echo(f"http://127.0.0.1:{port}/ui/{OWNER}/{PROJECT}/runs   Ctrl-C ends it.")
+            while process.poll() is None:
+                time.sleep(3)
+                for name in push(client, pushed):
+                    click.echo(f"new: {name}")
     except KeyboardInterrupt:
         click.echo("Ended.")
-    finally:
-        end(server)
+        return
+    raise click.ClickException(f"The server ended by itself; its log is {LOG}")
 
 
 if __name__ == "__main__":

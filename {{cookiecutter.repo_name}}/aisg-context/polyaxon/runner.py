@@ -30,7 +30,7 @@ import click
 import compilation
 from polyaxon.tuners.hyperband import HyperbandManager
 from polyaxon_project import NAME as PROJECT
-from polyaxon_project import OWNER
+from polyaxon_project import OWNER, signals
 
 ROOT = compilation.ROOT
 GRACE = 10  # seconds that a process has to end by itself
@@ -154,7 +154,8 @@ def execute(runs: list[Run], width: int, stop: Callable[[Run], str | None], quie
         while waiting or running:
             while waiting and len(running) < width:
                 run = waiting.popleft()
-                running[run.uuid] = (run, _start(run, threads, quiet), time.monotonic())
+                with signals.held():  # until it is known here what to end
+                    running[run.uuid] = (run, _start(run, threads, quiet), time.monotonic())
             time.sleep(0.05)
             for run, processes, began in list(running.values()):
                 codes = [process.poll() for process in processes]
@@ -172,8 +173,9 @@ def execute(runs: list[Run], width: int, stop: Callable[[Run], str | None], quie
                     click.echo(reason)
                     return
     finally:
-        for run, processes, began in running.values():
-            _end(processes)
+        with signals.held():
+            _end([process for _, processes, _ in running.values() for process in processes])
+        for run, _, began in running.values():
             run.status, run.seconds = "stopped", time.monotonic() - began
         for run in waiting:
             run.status = "not run"
@@ -387,18 +389,13 @@ def _cell(value: object) -> str:
 
 
 @contextmanager
-def signals() -> Iterator[None]:
-    """A signal to end runs this program's `finally` clauses, which end the processes that it started.
-
-    A terminal that closes sends SIGHUP; nohup has it ignored, and that stays so.
-    """
+def ended_by_signals() -> Iterator[None]:
+    """A signal to end runs this program's `finally` clauses, which end the processes that it started."""
 
     def end(number: int, frame) -> None:
         raise Ended(number)
 
-    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    numbers = (signal.SIGINT, signal.SIGTERM) if ignored else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, end) for number in numbers}
+    before = {number: signal.signal(number, end) for number in signals.endings()}
     try:
         yield
     finally:
@@ -431,7 +428,7 @@ def main(file: str, params: tuple[str, ...], concurrency: int | None, dry_run: b
         raise click.ClickException(f"{path.name}: {compilation.cause(error)}") from None
     given: dict[str, object] = {name: value for name, _, value in (each.partition("=") for each in params)}
     try:
-        with signals():
+        with ended_by_signals():
             good = Runner(dry_run, concurrency).operation(operation, path.stem, given)
     except Ended as ended:
         click.echo(f"Ended by {signal.Signals(ended.number).name}, and with it what it had started.", err=True)

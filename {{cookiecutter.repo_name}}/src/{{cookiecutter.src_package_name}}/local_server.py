@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,13 +12,14 @@ from pathlib import Path
 
 import requests
 
+from . import sessions
 from .bundle_files import BUNDLE, HOST_VARIABLE, MODEL, environment_of
 from .errors import UserError
 from .files import atomic_file
 
 ADDRESS_FILE = Path("build/serving.json")  # where `predict` finds the server that `serve` started
 HOST = "127.0.0.1"
-START_SECONDS, STOP_SECONDS = 60, 15
+START_SECONDS = 60
 
 
 @contextmanager
@@ -61,15 +61,11 @@ def started(
     with socket.socket() as probe:
         if probe.connect_ex((HOST, port)) == 0:  # it would be taken for the server that is started here
             raise UserError(f"Port {port} is taken. Give another with PORT=, or none to take a free one.")
-    # A session of its own: the server starts workers, and all of them must end with it.
-    process = subprocess.Popen(command, start_new_session=True, **how)
     url = f"http://{HOST}:{port}"
-    try:
+    with sessions.session(command, **how) as process:  # the server starts workers, which must end with it
         _wait_until_ready(url, process)
         with _published(url, f"http://{HOST}:{metrics_port}/metrics") if publish else nullcontext():
             yield url, process
-    finally:
-        _stop(process)
 
 
 def published(address: str = "url") -> str | None:
@@ -130,14 +126,3 @@ def _published(url: str, metrics: str) -> Iterator[None]:
     finally:
         if published() == url:  # and not that of a server that was started later
             ADDRESS_FILE.unlink()
-
-
-def _stop(process: subprocess.Popen) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(STOP_SECONDS)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue

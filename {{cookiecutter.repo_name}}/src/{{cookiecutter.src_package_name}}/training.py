@@ -1,10 +1,8 @@
 """Fit and evaluate. Metrics go to Polyaxon tracking; a run that is stopped can be resumed from its last whole epoch."""
 
 import math
-import signal
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -244,7 +242,7 @@ def _follow(hyperparameters: Hyperparameters, dataset: Dataset) -> None:
 
 def _train(tracked, hyperparameters: Hyperparameters, dataset: Dataset, checkpoint, echo: Callable, bucket=None) -> str:
     # Polyaxon marks a run as succeeded when the process ends, however it ends: what went wrong must be said before.
-    with _signals() as caught:
+    with signals.collected() as caught:
 
         def check() -> None:
             if caught:
@@ -347,20 +345,6 @@ def _log_missing(tracked, progress: Progress) -> None:
     for epoch, metrics in enumerate(progress.history, start=1):
         if epoch not in there:
             tracked.log_metrics(step=epoch, **metrics)
-
-
-@contextmanager
-def _signals():
-    """Collect the signals to end in the list it gives, for the training loop to look at between two steps."""
-    caught: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, frame: caught.append(number)) for number in signals.endings()
-    }
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _source(dataset: Dataset) -> dict[str, str]:
