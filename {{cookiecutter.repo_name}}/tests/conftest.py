@@ -74,6 +74,15 @@ def data_file(workplace, stage) -> Path:
     return workplace / "data/processed/digits.safetensors"
 
 
+@pytest.fixture
+def apart(workplace, data_file, tmp_path, monkeypatch) -> Path:
+    """The test runs in a folder with the digits and no run: what it trains is not the best run of another test."""
+    (tmp_path / "data").symlink_to(workplace / "data")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(runs.ROOT_VARIABLE, "outputs")
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def trained(workplace, stage, data_file) -> str:
     """The uuid of a run of the default recipe."""

@@ -1,7 +1,6 @@
 """train: it learns, the same seed gives the same model, and a stopped or killed run goes on to the same end."""
 
 import json
-import os
 import signal
 import subprocess
 
@@ -40,12 +39,12 @@ def test_a_run_says_what_it_came_from(in_workplace, trained, data_file):
     assert inputs.keys() >= {"code_digest", "commit", "dirty", "recipe", "lr", "batch_size", "seed"}
 
 
-def test_the_articles_recipe_learns(in_workplace, data_file):
+def test_the_articles_recipe_learns(apart, data_file):
     uuid = training.train(training.Hyperparameters.of("article", lr=0.05), data_file)
     assert runs.find(uuid).outputs["accuracy"] > 0.8
 
 
-def test_the_same_seed_gives_the_same_model_and_another_does_not(in_workplace, data_file):
+def test_the_same_seed_gives_the_same_model_and_another_does_not(apart, data_file):
     short = {"epochs": 1, "train_steps": 10}
     one, two, other = (
         weights(runs.find(training.train(training.Hyperparameters.of("default", seed=seed, **short), data_file)))
@@ -55,7 +54,7 @@ def test_the_same_seed_gives_the_same_model_and_another_does_not(in_workplace, d
     assert not same(one, other)
 
 
-def test_train_steps_bounds_the_whole_run(in_workplace, data_file):
+def test_train_steps_bounds_the_whole_run(apart, data_file):
     assert training.steps_in_all(training.Hyperparameters.of("default"), 3500) == 275
     assert training.steps_in_all(training.Hyperparameters.of("default", train_steps=60), 3500) == 60
     uuid = training.train(training.Hyperparameters.of("default", train_steps=60), data_file)
@@ -84,51 +83,51 @@ EPOCHS = "4"
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(workplace, stage, data_file):
+def uninterrupted(stage, data_file, tmp_path_factory):
     """The weights after four epochs in one go."""
-    uuid = stage("train", "--epochs", EPOCHS).stdout.split("run ")[1].split(":")[0]
-    return torch.load(workplace / "outputs/runs" / uuid / "outputs/model.pt", weights_only=True)
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    stage("train", "--data", data_file, "--epochs", EPOCHS, cwd=folder)
+    (run,) = (folder / "outputs/runs").iterdir()
+    return torch.load(run / "outputs/model.pt", weights_only=True)
 
 
-def stopped_after(epoch, number, command, environment, workplace):
+def stopped_after(epoch, number, command, environment, folder):
     """Start to train, send a signal when an epoch has ended; the process and the run's uuid."""
-    before = set(os.listdir(workplace / "outputs/runs"))
     process = subprocess.Popen(
         [*command, "train", "--epochs", EPOCHS],
-        cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     for line in process.stdout:
         if line.startswith(f"epoch {epoch}/"):
             process.send_signal(number)
             break
     _, errors = process.communicate(timeout=60)
-    (uuid,) = set(os.listdir(workplace / "outputs/runs")) - before
-    return process.returncode, errors, uuid
+    (run,) = (folder / "outputs/runs").iterdir()
+    return process.returncode, errors, run.name
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_a_stopped_run_says_so_and_goes_on_to_the_same_end(
-    number, command, environment, stage, in_workplace, uninterrupted
-):
-    code, errors, uuid = stopped_after(2, number, command, environment, in_workplace)
+def test_a_stopped_run_says_so_and_goes_on_to_the_same_end(number, command, environment, stage, apart, uninterrupted):
+    code, errors, uuid = stopped_after(2, number, command, environment, apart)
     assert code == 128 + number
     assert f"make train RESUME={uuid}" in errors
     run = runs.find(uuid)
     assert run.status == "stopped"
     assert not run.model.exists()
-    stage("train", "--resume", uuid)
+    stage("train", "--resume", uuid, cwd=apart)
     run = runs.find(uuid)
     assert run.status == "succeeded"
     assert same(weights(run), uninterrupted)
     assert runs.recorded_steps(run.folder, "loss") == set(range(1, int(EPOCHS) + 1))
 
 
-def test_a_killed_run_is_no_candidate_and_can_be_resumed(command, environment, stage, in_workplace, uninterrupted):
-    code, _, uuid = stopped_after(2, signal.SIGKILL, command, environment, in_workplace)
+def test_a_killed_run_is_no_candidate_and_can_be_resumed(command, environment, stage, apart, uninterrupted):
+    code, _, uuid = stopped_after(2, signal.SIGKILL, command, environment, apart)
     assert code == -signal.SIGKILL
     assert runs.find(uuid).status == "running"
-    assert uuid not in [run.uuid for run in runs.ranking()]
-    stage("train", "--resume", uuid)
+    with pytest.raises(UserError, match="no run that succeeded"):
+        runs.best()
+    stage("train", "--resume", uuid, cwd=apart)
     run = runs.find(uuid)
     assert same(weights(run), uninterrupted)
     assert runs.recorded_steps(run.folder, "accuracy") == set(range(1, int(EPOCHS) + 1))
