@@ -333,7 +333,7 @@ def print_conflicts(team: Path, paths: list[str], owned: Callable[[str], bool], 
 
 
 def keep_command(old: str, new: str) -> str:
-    title = f"Upgrade the template to {new}" if new != old else "Change an answer to the template"
+    title = f"Upgrade the template to {new}" if new != old else "Update from the template"
     return f"git commit --message '{title}'"
 
 
