@@ -42,10 +42,11 @@ build() {
 }
 
 run() {
-    local repository name=$2 folder=$3 image container code=0
+    local repository name=$2 folder=$3 images image container code=0
     repository=$(basename "$(realpath "$1")")
     shift 3
-    image=$(buildah images --format '{{.Name}}:{{.Tag}}' | grep --max-count=1 "/$repository/$name:") ||
+    images=$(buildah images --format '{{.Name}}:{{.Tag}}') # not piped: grep may end before buildah has written all
+    image=$(grep --max-count=1 "/$repository/$name:" <<<"$images") ||
         { echo "There is no image $name of $repository here. Build it with: $0 build" >&2; return 1; }
     container=$(buildah from --pull-never "$image")
     buildah run --isolation=chroot --volume="$folder:/volume" "$container" -- "$@" || code=$?
