@@ -15,6 +15,7 @@ import requests
 REPOSITORY = Path(__file__).parents[1]
 JSON = {"Content-Type": "application/json"}
 PREDICT = "/api/v1.0/predictions"
+IMAGES = "model_images_total"
 
 
 def free_port() -> int:
@@ -83,12 +84,15 @@ class Server:
         pids = [int(line.rsplit("pid: ", 1)[1]) for line in lines]
         return [pid for pid in pids if _parent(pid) == self.process.pid]
 
-    def metrics(self) -> dict:
-        """The metrics page when it stands still, because a worker counts a moment after it has answered."""
-        seen = None
-        while (found := self._metrics()) != seen:
+    def metrics(self, images: int, seconds: float = 20.0) -> dict:
+        """The metrics page once it counts so many images and stands still: a worker counts after it has answered.
+
+        The page as it is then, when it never does.
+        """
+        end, seen = time.monotonic() + seconds, None
+        while (found := self._metrics()) != seen or (found[IMAGES] < images and time.monotonic() < end):
             seen = found
-            time.sleep(0.2)
+            time.sleep(0.1)
         return found
 
     def _metrics(self) -> dict:

@@ -413,9 +413,7 @@ def test_a_caller_who_stops_half_way_holds_up_no_other(server):
         socket.create_connection(("127.0.0.1", server.port)) as slow,
     ):
         slow.sendall(start + b"{")
-        begun = time.monotonic()
-        assert answers_right(server)
-        assert time.monotonic() - begun < 2
+        assert answers_right(server)  # which waits for no longer than ten seconds
         assert silent
 
 
@@ -423,7 +421,7 @@ def test_short_requests_are_answered_while_every_thread_waits_for_a_slow_caller(
     body = nd([digits[0]["pixels"]])
     request = START + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
     with contextlib.ExitStack() as callers:
-        kept = callers.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+        kept = callers.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
         kept.sendall(request)
         assert kept.recv(65536).startswith(b"HTTP/1.1 200")
         for _ in range(6):  # more than the worker has threads
@@ -438,20 +436,23 @@ def test_short_requests_are_answered_while_every_thread_waits_for_a_slow_caller(
 
 
 LOOK = """
-import socket, sys
+import contextlib, select, socket
 from {{ cookiecutter.src_package_name }}.serving_server import SHORT, _short_and_whole
 
 listener = socket.create_server(("127.0.0.1", 0))
 caller = socket.create_connection(listener.getsockname())
 server = listener.accept()[0]
-server.setblocking(False)
 head = b"POST / HTTP/1.1\\r\\nHost: x\\r\\ncontent-length: 2\\r\\n\\r\\n"
 
 
 def look(data):
     caller.sendall(data)
+    while len(server.recv(len(data), socket.MSG_PEEK)) < len(data):
+        pass
+    server.setblocking(False)
     found = _short_and_whole(server)
-    server.recv(1 << 20)
+    server.setblocking(True)
+    server.recv(len(data))
     return found
 
 
@@ -462,11 +463,10 @@ assert not look(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
 assert not look(b"POST / HTTP/1.1\\r\\nX-Content-Length: 2\\r\\n\\r\\n{}")
 assert not look(head.replace(b": 2", b": %d" % SHORT) + b"0" * 1000)
 
-try:
-    while True:
+server.setblocking(False)
+while select.select([], [server], [], 0.5)[1]:  # until both buffers are full, and stay so
+    with contextlib.suppress(BlockingIOError):
         server.send(b"an answer that its caller does not take" * 1000)
-except BlockingIOError:
-    pass
 assert not look(head + b"{}"), "its answer would have to wait"
 """
 
@@ -479,7 +479,7 @@ def test_requests_that_come_before_their_turn_are_answered(server):
     """Two requests in one packet, the first with a body that its path does not read."""
     first = b"POST /route HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345"
     second = b"GET /health/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(first + second)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 404")
@@ -512,8 +512,13 @@ def test_metadata_tells_shapes_and_where_the_model_comes_from(server, bundle):
     assert "N x 784" in found["custom"]["accepts"]
 
 
-def test_metrics_count_exactly_what_was_asked(server, digits):
-    before = server.metrics()
+def test_metrics_count_exactly_what_was_asked(bundle, serving_python, digits):
+    with serve(bundle, serving_python) as server:
+        count_exactly(server, digits)
+
+
+def count_exactly(server, digits):
+    before = server.metrics(images=0)
     for digit in digits:
         ask(server, {"data": {"ndarray": [digit["pixels"]]}})
     ask(server, {"data": {"ndarray": [digit["pixels"] for digit in digits]}})
@@ -522,7 +527,7 @@ def test_metrics_count_exactly_what_was_asked(server, digits):
     feedback = requests.post(server.url("/api/v1.0/feedback"), json={"reward": 0.5}, timeout=10)
     assert feedback.status_code == 200
 
-    after = server.metrics()
+    after = server.metrics(images=20)
     grown = {name: value - before[name] for name, value in after.items() if value != before[name]}
 
     assert grown['model_requests_total{code="200"}'] == 11

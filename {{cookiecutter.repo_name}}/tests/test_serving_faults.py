@@ -1,6 +1,5 @@
 """What the server does when things go wrong around it: it is stopped, killed, given a broken bundle or no disk."""
 
-import collections
 import hashlib
 import http.client
 import json
@@ -13,22 +12,23 @@ import threading
 import time
 
 import pytest
-from serving_server import JSON, PREDICT, answers_right, recorded, serve
+from serving_server import IMAGES, JSON, PREDICT, answers_right, recorded, serve
 
 BODY = json.dumps({"data": {"ndarray": [[0] * 784]}}).encode()
 GRACE = 30  # seconds that Kubernetes gives a pod
+ANSWERS = 1000  # after which a server is under load
 
 
 class Load:
     """Callers who ask all the time, on connections that they keep or on a new one for each request.
 
-    `lost` counts requests whose connection the server had accepted and that got no answer; `refused` those whose
-    connection it did not accept, as it should when it has stopped.
+    `statuses` holds those of all answers; `lost` the requests whose connection the server had accepted and that got no
+    answer; `refused` counts those whose connection it did not accept, as it should when it has stopped.
     """
 
     def __init__(self, port: int, keep: bool, callers: int = 8):
         self.port, self.keep = port, keep
-        self.answers, self.lost, self.refused = collections.Counter(), [], 0
+        self.statuses, self.lost, self.refused = [], [], 0
         self._over = threading.Event()
         self._callers = [threading.Thread(target=self._call, daemon=True) for _ in range(callers)]
 
@@ -48,7 +48,7 @@ class Load:
                 connection.request("POST", PREDICT, BODY, JSON)
                 answer = connection.getresponse()
                 answer.read()
-                self.answers[answer.status] += 1
+                self.statuses.append(answer.status)
                 goes_on = self.keep and not answer.will_close
             except (OSError, http.client.HTTPException) as error:
                 self.lost.append(repr(error))
@@ -62,46 +62,63 @@ class Load:
             caller.start()
         return self
 
+    def wait_until(self, true, seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < end, f"{len(self.statuses)} answers, lost {self.lost}, refused {self.refused}"
+            time.sleep(0.02)
+
     def __exit__(self, *_):
         self._over.set()
         for caller in self._callers:
             caller.join(timeout=30)
 
 
-def stop_under_load(bundle, python, keep, workers, seconds, everyone):
+def stop_master(server):
+    server.process.send_signal(signal.SIGTERM)
+
+
+def stop_everyone(server):
+    os.killpg(server.process.pid, signal.SIGTERM)
+
+
+def stop_everyone_and_the_master_late(server):
+    """As on a machine where the master gets to run a second later than its workers."""
+    server.process.send_signal(signal.SIGSTOP)
+    stop_everyone(server)
+    time.sleep(1)
+    server.process.send_signal(signal.SIGCONT)
+
+
+def stop_under_load(bundle, python, keep, workers, stop=stop_master, seconds=0.0):
     with serve(bundle, python, GUNICORN_WORKERS=str(workers)) as server, Load(server.port, keep) as load:
         time.sleep(seconds)
+        load.wait_until(lambda: len(load.statuses) >= ANSWERS)
         begun = time.monotonic()
-        if everyone:
-            os.killpg(server.process.pid, signal.SIGTERM)
-        else:
-            server.process.send_signal(signal.SIGTERM)
+        stop(server)
         code = server.process.wait(timeout=GRACE)
-        took = time.monotonic() - begun
-        time.sleep(0.3)
-    print(f"answered {dict(load.answers)}, lost {load.lost}, refused {load.refused}, ended in {took:.2f} s")
-    assert code == 0
-    assert took < 10
-    assert set(load.answers) == {200}
-    assert load.answers[200] > 100 * seconds
+        print(f"{len(load.statuses)} answers, lost {load.lost}, ended in {time.monotonic() - begun:.2f} s")
+        assert code == 0
+        load.wait_until(lambda: load.refused)
+    assert set(load.statuses) == {200}
     assert load.lost == []
-    assert load.refused > 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("keep", [True, False], ids=["kept connections", "new connections"])
 def test_sigterm_under_load_loses_no_request(bundle, serving_python, keep, workers):
-    stop_under_load(bundle, serving_python, keep, workers, seconds=2, everyone=False)
+    stop_under_load(bundle, serving_python, keep, workers)
 
 
-def test_sigterm_to_every_process_at_once_loses_no_request(bundle, serving_python):
-    stop_under_load(bundle, serving_python, keep=False, workers=2, seconds=2, everyone=True)
+@pytest.mark.parametrize("stop", [stop_everyone, stop_everyone_and_the_master_late])
+def test_sigterm_to_every_process_at_once_loses_no_request(bundle, serving_python, stop):
+    stop_under_load(bundle, serving_python, keep=False, workers=2, stop=stop)
 
 
 @pytest.mark.slow
 def test_sigterm_in_the_middle_of_a_minute_of_load_loses_no_request(bundle, serving_python):
-    stop_under_load(bundle, serving_python, keep=True, workers=1, seconds=30, everyone=False)
-    stop_under_load(bundle, serving_python, keep=False, workers=1, seconds=30, everyone=False)
+    stop_under_load(bundle, serving_python, keep=True, workers=1, seconds=30)
+    stop_under_load(bundle, serving_python, keep=False, workers=1, seconds=30)
 
 
 def test_connections_that_say_nothing_do_not_hold_up_the_end(bundle, serving_python):
@@ -111,11 +128,13 @@ def test_connections_that_say_nothing_do_not_hold_up_the_end(bundle, serving_pyt
         assert idle.getresponse().read()
         with socket.create_connection(("127.0.0.1", server.port)):
             server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.5)
-            idle.request("POST", PREDICT, BODY, JSON)  # on the connection that was promised to stay
-            answer = idle.getresponse()
-            assert (answer.status, answer.will_close) == (200, True)
-        assert server.process.wait(timeout=10) == 0
+            closes = False
+            while not closes:  # it may not have heard the signal yet
+                idle.request("POST", PREDICT, BODY, JSON)  # on the connection that was promised to stay
+                answer = idle.getresponse()
+                assert answer.status == 200 and answer.read()
+                closes = answer.will_close
+        assert server.process.wait(timeout=GRACE) == 0
 
 
 def test_one_worker_that_is_told_to_stop_is_replaced_and_the_server_goes_on(bundle, serving_python):
@@ -130,15 +149,16 @@ def test_a_killed_worker_comes_back_and_its_counts_stay(bundle, serving_python):
     with serve(bundle, serving_python) as server:
         for _ in range(5):
             assert answers_right(server)
+        assert server.metrics(images=5)[IMAGES] == 5  # counted: what is not yet, a kill may take along
         (worker,) = server.workers()
         os.kill(worker, signal.SIGKILL)
         wait_for_another_worker(server, worker)
         assert answers_right(server)
-        assert server.metrics()["model_images_total"] == 6
+        assert server.metrics(images=6)[IMAGES] == 6
 
 
 def wait_for_another_worker(server, worker):
-    end = time.monotonic() + 10
+    end = time.monotonic() + GRACE
     while time.monotonic() < end:
         if server.workers() not in ([], [worker]):
             server.wait_until_ready()
@@ -149,12 +169,11 @@ def wait_for_another_worker(server, worker):
 
 def test_two_workers_count_into_one_page(bundle, serving_python):
     with serve(bundle, serving_python, GUNICORN_WORKERS="2") as server:
-        before = server.metrics()
         with Load(server.port, keep=False) as load:
-            time.sleep(2)
-        after = server.metrics()
-        assert load.lost == []
-        assert after["model_images_total"] - before["model_images_total"] == load.answers[200]
+            load.wait_until(lambda: len(load.statuses) >= ANSWERS)
+        answered = len(load.statuses)
+        assert (set(load.statuses), load.lost) == ({200}, [])
+        assert server.metrics(images=answered)[IMAGES] == answered
         assert len(server.workers()) == 2
 
 
@@ -238,7 +257,7 @@ def test_a_disk_that_takes_no_byte_does_not_stop_serving(bundle, serving_python)
     with serve(bundle, serving_python, before=full) as server:
         for _ in range(20):
             assert answers_right(server)
-        assert server.metrics()["model_images_total"] == 20
+        assert server.metrics(images=20)[IMAGES] == 20
 
 
 def test_a_read_only_root_filesystem_does_not_stop_serving(bundle, serving_python):
@@ -249,4 +268,4 @@ def test_a_read_only_root_filesystem_does_not_stop_serving(bundle, serving_pytho
         pytest.skip(f"this machine lets no one mount: {tried.stderr.strip() or tried.returncode}")
     with serve(bundle, serving_python, before=[*apart, "sh", "-c", read_only, "sh"]) as server:
         assert answers_right(server)
-        assert server.metrics()["model_images_total"] == 1
+        assert server.metrics(images=1)[IMAGES] == 1

@@ -1,6 +1,7 @@
 """The wrapper's server, tuned: a stop loses no request, workers share the connections, and it needs no disk."""
 
 import atexit
+import contextlib
 import ctypes
 import logging
 import multiprocessing
@@ -35,6 +36,7 @@ PATIENCE = 0.02  # seconds for which a worker leaves a new connection to one wit
 # a model that takes much longer for them, set it to 0, or health checks and other callers wait for their turn.
 SHORT = 64 * 1024
 LINGER = 2.0  # seconds for which a connection that was promised to stay open does, when the server stops
+HEAR = 2.0  # seconds in which gunicorn's master, told to stop together with its workers, has heard of it
 
 
 class DrainingWorker(gthread.ThreadWorker):
@@ -81,13 +83,30 @@ class DrainingWorker(gthread.ThreadWorker):
         self.finish_request(conn, answered)
 
     def set_accept_enabled(self, enabled):
-        super().set_accept_enabled(enabled)
-        if not self.alive and not enabled:
-            self._drain()
+        if self.alive or enabled:
+            super().set_accept_enabled(enabled)
+        else:
+            closed = self._wait_for_master()
+            super().set_accept_enabled(False)
+            self._drain(closed)
 
-    def _drain(self) -> None:
-        """The server stops: let no connection in any more, and take those that are in."""
-        listeners = [listener for listener in self.sockets if _parent_has_closed(listener)]
+    def _wait_for_master(self) -> list:
+        """The sockets that gunicorn's master has given up, because the server stops: none when this worker alone does.
+
+        It closes them before it tells the workers. When all were told at once it may get to it later: until it has,
+        this worker goes on. Without /proc there are none, and the worker ends as the stock one does.
+        """
+        end = time.monotonic() + HEAR
+        while (held := _open_files(os.getppid())) is not None:
+            closed = [one for one in self.sockets if f"socket:[{os.fstat(one.fileno()).st_ino}]" not in held]
+            if len(closed) == len(self.sockets) or time.monotonic() > end:
+                return closed
+            self.notify()
+            self.wait_for_and_dispatch_events(0.02)
+        return []
+
+    def _drain(self, listeners: list) -> None:
+        """Stop: let no connection into these sockets any more, and take those that are in."""
         for listener in listeners:
             _refuse_connections(listener)
         if listeners:
@@ -138,27 +157,16 @@ def _short_and_whole(client) -> bool:
     return bool(room.poll(0))
 
 
-def _parent_has_closed(listener) -> bool:
-    """Whether gunicorn's master has given up this socket, because the server stops, and not this worker alone.
-
-    It closes the socket before it tells the workers; when all were told at once, that takes a moment. Without /proc
-    the answer is no, and the worker ends as the stock one does.
-    """
-    name = f"socket:[{os.fstat(listener.fileno()).st_ino}]"
-    folder = Path("/proc", str(os.getppid()), "fd")
-    for _ in range(20):
-        try:
-            held = {os.readlink(file) for file in folder.iterdir()}
-        except FileNotFoundError:  # a file it closed while we looked, or no /proc
-            if not folder.is_dir():
-                return False
-            continue
-        except OSError:
-            return False
-        if name not in held:
-            return True
-        time.sleep(0.01)
-    return False
+def _open_files(pid: int) -> set[str] | None:
+    """What a process holds open, as /proc names it; None where that cannot be looked at."""
+    held = set()
+    try:
+        for file in Path("/proc", str(pid), "fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed while we look
+                held.add(os.readlink(file))
+    except OSError:
+        return None
+    return held
 
 
 def _refuse_connections(listener) -> None:
