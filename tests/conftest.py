@@ -16,8 +16,10 @@ from cookiecutter.main import cookiecutter
 from cookiecutter.utils import create_env_with_context
 
 TEMPLATE = Path(__file__).resolve().parent.parent
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job: what is started would ignore it
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# What is started would ignore them too: SIGINT in a shell's background job, SIGHUP under nohup.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 def as_in_a_terminal() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What the tests share: one folder in which data is prepared, a model trained and its bundle made, once each."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,8 +16,10 @@ from {{ cookiecutter.src_package_name }}.bundle_files import BUNDLE
 from {{ cookiecutter.src_package_name }}.errors import UserError
 
 ROOT = Path(__file__).parent.parent
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job: what is started would ignore it
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# What is started would ignore them too: SIGINT in a shell's background job, SIGHUP under nohup.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +47,29 @@ def environment() -> dict[str, str]:
         "PYTHONPATH": str(ROOT / "src"),
         "SERVING_VENV": str(ROOT / os.environ.get("SERVING_VENV", ".venv-serving")),
     }
+
+
+@pytest.fixture
+def start():
+    """Start a process, as Popen does. What still runs when the test is over is ended, with what it started."""
+    with contextlib.ExitStack() as ends:
+
+        def run(command: list, **options) -> subprocess.Popen:
+            process = subprocess.Popen(command, text=True, **options)
+            ends.callback(end, process)
+            return process
+
+        yield run
+
+
+def end(process: subprocess.Popen) -> None:
+    """Let a process of this repository end itself and its own."""
+    process.terminate()
+    try:
+        process.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -109,15 +109,9 @@ def test_serve_ends_its_server_and_its_address_when_it_is_ended(served, workplac
         client.ask(url, client.read_test_digits([0]))
 
 
-def test_a_terminal_that_closes_ends_the_server(finished, command, environment, in_workplace):
-    process = subprocess.Popen(
-        [*command, "serve"],
-        cwd=in_workplace,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+def test_a_terminal_that_closes_ends_the_server(finished, command, environment, in_workplace, start):
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = start([*command, "serve"], cwd=in_workplace, env=environment, **quiet)
     assert "Serving" in process.stdout.readline()
     url = local_server.published()
     process.send_signal(signal.SIGHUP)

@@ -42,9 +42,9 @@ def dashboard(folder: Path):
         assert probe.connect_ex(("127.0.0.1", port)) != 0, "the server is still there"
 
 
-def test_ctrl_c_while_it_starts_leaves_no_server(tmp_path):
+def test_ctrl_c_while_it_starts_leaves_no_server(tmp_path, start):
     environment = os.environ | {"POLYAXON_OFFLINE_ROOT": str(tmp_path)}
-    process = subprocess.Popen([sys.executable, PROGRAM, "--port", "1"], env=environment, stderr=subprocess.DEVNULL)
+    process = start([sys.executable, PROGRAM, "--port", "1"], env=environment, stderr=subprocess.DEVNULL)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     limit = time.monotonic() + PATIENCE
     while not (server := children.read_text().strip()) and time.monotonic() < limit:
@@ -70,4 +70,4 @@ def test_the_dashboard_shows_a_run_and_its_curve_and_later_the_next(browser, sta
     with dashboard(apart / "outputs") as (address, lines):
         assert lines[0].startswith("1 runs new or changed")
         assert shows(browser, f"{address}/ui/default/{PROJECT}/runs", "second-of-two")
-        assert "first-of-two" in browser.find_element("tag name", "body").text
+        assert shows(browser, f"{address}/ui/default/{PROJECT}/runs", "first-of-two")

@@ -146,7 +146,7 @@ def test_hyperband_gives_the_best_more_of_the_resource(run, tmp_path):
 
 
 def test_no_more_runs_at_a_time_than_concurrency_and_cores(run, runner, tmp_path, monkeypatch):
-    monkeypatch.setenv("JOB_SECONDS", "0.5")
+    monkeypatch.setenv("JOB_SECONDS", "1")
     monkeypatch.setattr(runner, "CORES", 2)
     run(operation(kind="grid", concurrency=3, params={"lr": {"kind": "linspace", "value": "0.1:0.5:5"}}))
     spans = [(each["began"], each["ended"]) for each in recorded(tmp_path)]
@@ -185,7 +185,7 @@ def test_a_distributed_job_is_a_process_for_each_replica(run, tmp_path, capfd):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_what_was_started(tmp_path, number):
+def test_a_signal_ends_what_was_started(tmp_path, number, start):
     # The job starts a process of its own: that one has to go too.
     script = f"sleep 60 & echo $! > {tmp_path / 'pid'}; wait"
     container = {"image": "none:1", "command": ["sh", "-c", script]}
@@ -194,9 +194,7 @@ def test_a_signal_ends_what_was_started(tmp_path, number):
         yaml.safe_dump({"version": 1.1, "kind": "component", "run": {"kind": "job", "container": container}})
     )
     environment = os.environ | {"POLYAXON_OFFLINE_ROOT": str(tmp_path / "outputs")}
-    process = subprocess.Popen(
-        [sys.executable, FOLDER / "runner.py", path], env=environment, stderr=subprocess.PIPE, text=True
-    )
+    process = start([sys.executable, FOLDER / "runner.py", path], env=environment, stderr=subprocess.PIPE)
     wait_for(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text())
     pid = int((tmp_path / "pid").read_text())
     process.send_signal(number)

@@ -71,9 +71,9 @@ def test_a_signal_while_a_program_is_started_ends_it(environment, tmp_path, long
     assert done.returncode in (128 + number, -number), done.stderr
 
 
-def test_a_second_signal_does_not_leave_what_is_ending(environment):
-    command = [sys.executable, "-c", TOLD, SLOW]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def test_a_second_signal_does_not_leave_what_is_ending(environment, start):
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = start([sys.executable, "-c", TOLD, SLOW], env=environment, **quiet)
     assert process.stdout.readline() == "started\n"
     process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
@@ -81,7 +81,6 @@ def test_a_second_signal_does_not_leave_what_is_ending(environment):
     assert process.wait(30) == 128 + signal.SIGTERM
     os.set_blocking(process.stdout.fileno(), False)  # where it was left, it has not said so yet
     assert process.stdout.readline() == "ended\n"
-    process.stdout.close()
 
 
 def is_alive(pid: int) -> bool:

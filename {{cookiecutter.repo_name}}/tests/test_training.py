@@ -91,24 +91,27 @@ def uninterrupted(stage, data_file, tmp_path_factory):
     return torch.load(run / "outputs/model.pt", weights_only=True)
 
 
-def stopped_after(epoch, number, command, environment, folder):
-    """Start to train, send a signal when an epoch has ended; the process and the run's uuid."""
-    process = subprocess.Popen(
-        [*command, "train", "--epochs", EPOCHS],
-        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    for line in process.stdout:
-        if line.startswith(f"epoch {epoch}/"):
-            process.send_signal(number)
-            break
-    _, errors = process.communicate(timeout=60)
-    (run,) = (folder / "outputs/runs").iterdir()
-    return process.returncode, errors, run.name
+@pytest.fixture
+def stopped(start, command, environment, apart):
+    """Start to train four epochs, and send a signal when the first has ended: exit code, errors and the run's uuid."""
+
+    def run(number: signal.Signals) -> tuple[int, str, str]:
+        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = start([*command, "train", "--epochs", EPOCHS], cwd=apart, env=environment, **piped)
+        for line in process.stdout:
+            if line.startswith("epoch 1/"):
+                process.send_signal(number)
+                break
+        _, errors = process.communicate(timeout=60)
+        (folder,) = (apart / "outputs/runs").iterdir()
+        return process.returncode, errors, folder.name
+
+    return run
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_a_stopped_run_says_so_and_goes_on_to_the_same_end(number, command, environment, stage, apart, uninterrupted):
-    code, errors, uuid = stopped_after(2, number, command, environment, apart)
+def test_a_stopped_run_says_so_and_goes_on_to_the_same_end(number, stopped, stage, apart, uninterrupted):
+    code, errors, uuid = stopped(number)
     assert code == 128 + number
     assert f"make train RESUME={uuid}" in errors
     run = runs.find(uuid)
@@ -121,8 +124,8 @@ def test_a_stopped_run_says_so_and_goes_on_to_the_same_end(number, command, envi
     assert runs.recorded_steps(run.folder, "loss") == set(range(1, int(EPOCHS) + 1))
 
 
-def test_a_killed_run_is_no_candidate_and_can_be_resumed(command, environment, stage, apart, uninterrupted):
-    code, _, uuid = stopped_after(2, signal.SIGKILL, command, environment, apart)
+def test_a_killed_run_is_no_candidate_and_can_be_resumed(stopped, stage, apart, uninterrupted):
+    code, _, uuid = stopped(signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert runs.find(uuid).status == "running"
     with pytest.raises(UserError, match="no run that succeeded"):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import click
 from selenium import webdriver
+from selenium.common.exceptions import JavascriptException, StaleElementReferenceException
 from selenium.webdriver.support.ui import WebDriverWait
 
 PATIENCE = 60  # seconds for a page to show something
@@ -43,13 +44,17 @@ def browser() -> Iterator[webdriver.Chrome]:
 def shows(page: webdriver.Chrome, address: str, text: str) -> bool:
     """Open an address and wait until it shows a text."""
     page.get(address)
-    return WebDriverWait(page, PATIENCE).until(lambda page: text in page.find_element("tag name", "body").text)
+    # The page may replace its body between the moment that it is found and the one that it is read.
+    wait = WebDriverWait(page, PATIENCE, ignored_exceptions=[StaleElementReferenceException])
+    return wait.until(lambda page: text in page.find_element("tag name", "body").text)
 
 
 def wait_for_curve(page: webdriver.Chrome, metric: str, width: float, height: float) -> None:
     """Wait until a metric's curve goes over these shares of its chart: it is drawn by an animation."""
     # Not looked at often: reading the canvas takes the browser's time from drawing it.
-    WebDriverWait(page, PATIENCE, poll_frequency=3).until(lambda _: _drawn_curve(page, metric, width, height))
+    # A canvas that has no size yet cannot be read.
+    wait = WebDriverWait(page, PATIENCE, poll_frequency=3, ignored_exceptions=[JavascriptException])
+    wait.until(lambda _: _drawn_curve(page, metric, width, height))
 
 
 def _drawn_curve(page: webdriver.Chrome, metric: str, width: float, height: float) -> bool:
