@@ -69,14 +69,21 @@ class Server:
         return Path(self.log.name).read_text(encoding="utf-8", errors="replace")
 
     def wait_until_ready(self, seconds: float = 30.0) -> None:
-        """Return when /health/status answers 200; AssertionError with the server's output when it does not."""
+        """Return when /health/status answers 200 and the metrics page is there, which a process of its own serves.
+
+        AssertionError with the server's output when they do not come.
+        """
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
             with contextlib.suppress(requests.RequestException):
-                if requests.get(self.url("/health/status"), timeout=5).status_code == 200:
+                if requests.get(self.url("/health/status"), timeout=5).status_code == 200 and self._has_metrics():
                     return
             time.sleep(0.02)
         raise AssertionError(f"the server was not ready in {seconds} s; it said:\n{self.output()[-3000:]}")
+
+    def _has_metrics(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.metrics_port)) == 0
 
     def workers(self) -> list:
         """Process ids of the REST server's workers, as gunicorn's log tells and as are still alive."""

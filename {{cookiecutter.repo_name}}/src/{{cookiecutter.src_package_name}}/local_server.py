@@ -58,12 +58,11 @@ def started(
 
     `how` goes to Popen. The server's whole session ends with the block.
     """
-    with socket.socket() as probe:
-        if probe.connect_ex((HOST, port)) == 0:  # it would be taken for the server that is started here
-            raise UserError(f"Port {port} is taken. Give another with PORT=, or none to take a free one.")
+    if _listens(port):  # it would be taken for the server that is started here
+        raise UserError(f"Port {port} is taken. Give another with PORT=, or none to take a free one.")
     url = f"http://{HOST}:{port}"
     with sessions.session(command, **how) as process:  # the server starts workers, which must end with it
-        _wait_until_ready(url, process)
+        _wait_until_ready(url, metrics_port, process)
         with _published(url, f"http://{HOST}:{metrics_port}/metrics") if publish else nullcontext():
             yield url, process
 
@@ -101,7 +100,14 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen) -> None:
+def _listens(port: int) -> bool:
+    """Whether somebody answers at a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _wait_until_ready(url: str, metrics_port: int, process: subprocess.Popen) -> None:
+    """Until the model answers and the metrics page, which a process of its own serves, is there."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -109,7 +115,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen) -> None:
                 f"The server ended with exit code {process.returncode} before it was ready; see what it said."
             )
         try:
-            if requests.get(f"{url}/health/status", timeout=2).ok:
+            if requests.get(f"{url}/health/status", timeout=2).ok and _listens(metrics_port):
                 return
         except requests.RequestException:
             pass

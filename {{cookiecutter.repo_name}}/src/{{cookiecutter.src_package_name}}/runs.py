@@ -13,12 +13,14 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from .errors import UserError
+from .files import atomic_file
 
 ROOT_VARIABLE = "POLYAXON_OFFLINE_ROOT"
 PROJECT_VARIABLE, FOLDER_VARIABLE = "RUNS_PROJECT", "RUNS_FOLDER"
@@ -26,6 +28,7 @@ PAGE = 100  # runs that the server is asked for at a time
 OWNER = "default"  # the owner of every project in Polyaxon's community edition
 RECORD = "run.plx.json"
 CHECKPOINT, MODEL = "checkpoint.pt", "model.pt"  # among a run's outputs
+EVENTS_HEADER = "step|timestamp|metric"
 
 
 @dataclass(frozen=True)
@@ -243,6 +246,25 @@ def table(ranking: list[Run], metric: str = "accuracy") -> str:
 
 def _cell(value: Any) -> str:
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def mend_events(folder: Path) -> None:
+    """Take from a run's event files what a kill has cut short: Polyaxon reads none without its header."""
+    for path in (folder / "events" / "metric").glob("*.plx"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        whole = [EVENTS_HEADER, *filter(_is_event, lines[1:])]
+        if lines != whole:
+            with atomic_file(path) as draft:
+                draft.write_text("\n".join(whole), encoding="utf-8")  # Polyaxon begins each row with the line's end
+
+
+def _is_event(line: str) -> bool:
+    try:
+        step, moment, value = line.split("|")
+        int(step), datetime.fromisoformat(moment), float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def recorded_steps(folder: Path, metric: str) -> set[int]:

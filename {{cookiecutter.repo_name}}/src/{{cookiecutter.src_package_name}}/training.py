@@ -151,6 +151,7 @@ def resume(uuid: str, data_file: Path = DATA_FILE, bucket: str | None = None, ec
         )
     target = _bucket(bucket)
     with runs.alone(run.folder):
+        runs.mend_events(run.folder)
         tracked = runs.start(run.name, resume=run.uuid)
         return _train(tracked, hyperparameters, dataset, run.checkpoint, echo, target)
 
@@ -341,10 +342,12 @@ def _finish(tracked, hyperparameters, dataset, progress: Progress, echo, bucket=
 
 def _log_missing(tracked, progress: Progress) -> None:
     """Metrics are written behind the run's back: a killed run may lack some that its checkpoint has."""
-    there = runs.recorded_steps(Path(tracked.get_artifacts_path()), "accuracy")
-    for epoch, metrics in enumerate(progress.history, start=1):
-        if epoch not in there:
-            tracked.log_metrics(step=epoch, **metrics)
+    folder = Path(tracked.get_artifacts_path())
+    for metric in progress.history[0]:
+        there = runs.recorded_steps(folder, metric)
+        for epoch, metrics in enumerate(progress.history, start=1):
+            if epoch not in there:
+                tracked.log_metrics(step=epoch, **{metric: metrics[metric]})
 
 
 def _source(dataset: Dataset) -> dict[str, str]:
