@@ -7,7 +7,7 @@ ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## List the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment holds a group of pyproject.toml when the group's mark is newer than that file. It may be half-made: by
 # a venv without pip, or without internet.
@@ -23,8 +23,35 @@ new: $(VENV)/.has-new ## Make a team's repository in OUT (default ..); ARGS="--n
 	@$(PYTHON) tools/new.py --output-dir '$(OUT)' $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.has-test ## Run the template's tests (ARGS="-k answers")
+test: $(VENV)/.has-test ## Run the fast tests, without PyTorch (ARGS="-k answers")
 	$(PYTHON) -m pytest $(ARGS)
+
+# The rest needs a repository and the environments that its `make setup` makes: TEAM_WORK holds them, and is kept.
+TEAM_WORK ?= $(CURDIR)/.team
+export TEAM_REPOSITORY := $(TEAM_WORK)/digit-reader
+export TEAM_VENV ?= $(TEAM_WORK)/venv
+export TEAM_SERVING_VENV ?= $(TEAM_WORK)/venv-serving
+IN_REPOSITORY := SERVING_VENV=$(TEAM_SERVING_VENV) PYTHONPATH=$(TEAM_REPOSITORY)/src
+
+.PHONY: team
+team: $(VENV)/.has-new ## Make a repository of the template as it is now, and its environments, for the next verb
+	@rm -rf $(TEAM_REPOSITORY)
+	@$(PYTHON) tools/new.py --output-dir $(TEAM_WORK) --no-input project_name='Digit Reader' >/dev/null
+	@git -C $(TEAM_REPOSITORY) init --quiet -b main && git -C $(TEAM_REPOSITORY) add --all
+	@git -C $(TEAM_REPOSITORY) -c user.name=template -c user.email=template@localhost commit --quiet --message Start
+	$(MAKE) --no-print-directory -C $(TEAM_REPOSITORY) setup VENV=$(TEAM_VENV) SERVING_VENV=$(TEAM_SERVING_VENV)
+	@$(TEAM_VENV)/bin/python -m pip install --quiet pip==26.1.2 # dependency groups came with 25.1
+	$(TEAM_VENV)/bin/python -m pip install --quiet --group machinery
+
+.PHONY: test-machinery
+test-machinery: ## Run the tests of the machinery in that repository (ARGS="-n 0 -k runs")
+	$(IN_REPOSITORY) $(TEAM_VENV)/bin/python -m pytest tests/machinery $(ARGS)
+
+.PHONY: test-all
+test-all: test team ## Run every test: about an hour on two cores, with 3 GB to download the first time
+	$(PYTHON) -m pytest -m slow
+	$(MAKE) --no-print-directory test-machinery
+	$(MAKE) --no-print-directory test-machinery ARGS="-n 0 -m slow --durations=10"
 
 .PHONY: lint
 lint: $(VENV)/.has-lint ## Hold every file to .pre-commit-config.yaml; it mends what it can (ARGS=types for one of its hooks)

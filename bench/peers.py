@@ -21,12 +21,11 @@ import time
 import tomllib
 from pathlib import Path
 
+from load import as_request, ask_for
+from servers import Running, free_port, seldon
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-sys.path.insert(0, str(ROOT / "{{cookiecutter.repo_name}}" / "bench"))
-
-from load import as_request, ask_for  # noqa: E402 (a team has these, too)
-from processes import Running, free_port, seldon  # noqa: E402
 
 FASTAPI = ["fastapi==0.165.0", "uvicorn[standard]==0.54.0"]
 MLSERVER = ["mlserver==1.7.1", "uvloop==0.21.0"]  # with a later uvloop its workers do not start
@@ -58,9 +57,9 @@ def environment(folder: Path, *requirements) -> Path:
 
 def make_repository(work: Path) -> Path:
     """A repository of the template as it is now, with its two environments and a trained model."""
-    run(sys.executable, ROOT / "tools" / "new.py", "--no-input", "--output-dir", work, "repo_name=bench-digits")
-    run("make", "setup", "pipeline", cwd=work / "bench-digits")
-    return work / "bench-digits"
+    run(sys.executable, ROOT / "tools" / "new.py", "--no-input", "--output-dir", work)
+    run("make", "setup", "pipeline", cwd=work / "digit-reader")
+    return work / "digit-reader"
 
 
 def pinned(repository: Path, name: str) -> str:
@@ -72,7 +71,7 @@ def pinned(repository: Path, name: str) -> str:
 
 def recorded_pixels(bundle: Path, images: int) -> list:
     answers = json.loads((bundle / "recorded-answers.json").read_text(encoding="utf-8"))
-    return [answers[number % len(answers)]["pixels"] for number in range(images)]
+    return [answers[number % len(answers)]["inputs"] for number in range(images)]
 
 
 class Peers:
@@ -108,11 +107,12 @@ class Peers:
         folder, port = self._folder("article"), free_port()
         run_id = json.loads((self.bundle / "metadata.json").read_text())["run"]["uuid"]
         shutil.copy(self.repository / "outputs" / "runs" / run_id / "outputs" / "model.pt", folder)
-        shutil.copy(next(self.repository.glob("src/*/network.py")), folder)
+        shutil.copy(self.bundle / "metadata.json", folder)
         settings = {
             "GRPC_WORKERS": "0",  # with gRPC on, as the wrapper's default has it, the server could not be ended
             "GUNICORN_WORKERS": str(workers),
             "OMP_NUM_THREADS": "1",  # for its good: with more, PyTorch collapses when the load shares the cores
+            "PYTHONPATH": str(self.repository / "src"),
             "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
             "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(free_port()),
         }
@@ -241,21 +241,25 @@ def sweep_table(repository: Path, python: Path) -> str:
     took = {}
     for name, words in (("as many at a time as there are cores", []), ("one after the other", ["--concurrency", "1"])):
         began = time.perf_counter()
-        group = ["aisg-context/polyaxon/runner.py", "hparam-group", *words]
-        run(python, *group, cwd=repository, stdout=subprocess.DEVNULL)
+        group = ["-m", "mlops.platform.runner", "hparam-group", *words]
+        run(python, *group, cwd=repository, env=with_source(repository), stdout=subprocess.DEVNULL)
         took[name] = time.perf_counter() - began
     slowest = max(took.values())
     return "\n".join([*lines, *(f"| {name} | {value:.1f} | {slowest / value:.2f} |" for name, value in took.items())])
 
 
 def training_table(repository: Path, python: Path) -> str:
-    """The repository's own comparison of its training with a DataLoader."""
-    search = os.pathsep.join(str(repository / name) for name in ("src", "bench"))
+    """Our training beside a DataLoader's."""
     found = subprocess.run(
-        [python, "bench/training.py"], cwd=repository, env=os.environ | {"PYTHONPATH": search},
+        [python, HERE / "training.py"], cwd=repository, env=with_source(repository),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return found.stdout.strip()
+
+
+def with_source(repository: Path) -> dict[str, str]:
+    """The environment of a program of the repository's."""
+    return os.environ | {"PYTHONPATH": str(repository / "src")}
 
 
 def main() -> None:

@@ -160,7 +160,7 @@ def test_the_defaults_of_nearly_every_project_name_can_work(rules):
     )
     def check(project):
         context = context_of(project_name=project)
-        if context["repo_name"] not in rules.DEPENDENCIES:
+        if context["repo_name"] not in rules.MODULES:
             assert not rules.problems(context)
 
     check()

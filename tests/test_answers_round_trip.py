@@ -3,9 +3,6 @@
 import itertools
 import json
 import re
-import shutil
-import subprocess
-import tempfile
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,8 +13,10 @@ import pytest
 import yaml
 from conftest import TEMPLATE, choices, context_of, expression, questions, typed
 from cookiecutter.main import cookiecutter
+from cookiecutter.utils import create_env_with_context
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from jinja2 import FileSystemLoader
 from markdown_it import MarkdownIt
 
 # All that the rules permit: no control character, no half of a surrogate pair.
@@ -74,6 +73,13 @@ HOSTILE = [
 FIELDS = {"project_name": 72, "description": 200, "author_name": 72}
 
 
+def macro(file, name):
+    """A macro of the template as a function, compiled by cookiecutter's own environment."""
+    environment = create_env_with_context({})
+    environment.loader = FileSystemLoader(TEMPLATE / "templates")
+    return getattr(environment.get_template(file).module, name)
+
+
 def free_text(test):
     """Run a test of one text on the hand-picked texts and on those that hypothesis finds."""
     for text in HOSTILE:
@@ -118,27 +124,25 @@ def python_markdown(text):
 
 def test_every_question_that_any_text_answers_is_tried(rules):
     context = context_of()
-    asked = [name for name in rules.QUESTIONS if not rules.check(name, context | {name: HOSTILE[0]}).faults]
+    asked = [name for name in rules.CHECKS if not rules.check(name, context | {name: HOSTILE[0]}).faults]
     assert asked == list(FIELDS)
 
 
-def test_expressions_for_one_format_differ_in_the_answer_only():
-    """Jinja has no way to share one: what is written once cannot be, so it is held equal."""
-    for form in ("md", "quoted"):
-        written = {name: questions()[f"__{name}_{form}"] for name in FIELDS if f"__{name}_{form}" in questions()}
-        assert len(written) > 1
-        assert len({text.replace(f"cookiecutter.{name}", "ANSWER") for name, text in written.items()}) == 1
+def test_every_text_is_quoted_by_the_same_expression():
+    """Jinja cannot share an expression between the variables of cookiecutter.json, so their copies must be equal."""
+    written = {name: questions()[f"__{name}_quoted"] for name in FIELDS}
+    assert len({text.replace(f"cookiecutter.{name}", "ANSWER") for name, text in written.items()}) == 1
 
 
 @pytest.mark.parametrize("parse", [commonmark, github, python_markdown])
 @pytest.mark.parametrize("place", ["{}\n", "# {}\n", "before\n\n{}\n\nafter\n", "- {}\n"])
 def test_markdown_shows_exactly_the_text(parse, place):
-    render = expression("__description_md")
+    render = macro("markdown.jinja", "escape")
     expected_tags = Text(parse(place.format("x"))).tags
 
     @free_text
     def show(text):
-        page = Text(parse(place.format(render(description=text))))
+        page = Text(parse(place.format(render(text))))
         shown = page.text.strip("\n")
         if place.startswith("before"):
             shown = shown.removeprefix("before").removesuffix("after").strip("\n")
@@ -150,11 +154,11 @@ def test_markdown_shows_exactly_the_text(parse, place):
 
 @pytest.mark.parametrize("parse", [github, python_markdown])
 def test_markdown_shows_exactly_the_text_in_a_cell_of_a_table(parse):
-    render = expression("__description_md")
+    render = macro("markdown.jinja", "escape")
 
     @free_text
     def show(text):
-        table = f"| a | b |\n|---|---|\n| {render(description=text)} | end |\n"
+        table = f"| a | b |\n|---|---|\n| {render(text)} | end |\n"
         page = Text(parse(table))
         assert without_addresses(page.tags)[-2:] == ["td", "td"] and page.tags.count("td") == 2
         assert page.text.replace("\n", "") == f"ab{text}end"
@@ -163,11 +167,11 @@ def test_markdown_shows_exactly_the_text_in_a_cell_of_a_table(parse):
 
 
 def test_a_quoted_text_is_the_same_in_toml_yaml_and_json():
-    render = expression("__description_quoted")
+    quote = expression("__description_quoted")
 
     @free_text
     def parse(text):
-        quoted = render(description=text)
+        quoted = quote(description=text, _escapes=questions()["_escapes"])
         assert tomllib.loads(f"a = {quoted}\nb = [{{ c = {quoted} }}]\n") == {"a": text, "b": [{"c": text}]}
         assert json.loads(f'{{"a": {quoted}}}') == {"a": text}
         assert yaml.safe_load(f"a: {quoted}\nb: [{quoted}, c]\n{quoted}: d # e\n") == {
@@ -177,36 +181,6 @@ def test_a_quoted_text_is_the_same_in_toml_yaml_and_json():
         }
 
     parse()
-
-
-@pytest.mark.skipif(not shutil.which("buildah"), reason="buildah is not installed: no one to read a Dockerfile")
-def test_a_label_of_an_image_has_exactly_the_text():
-    render = expression("__description_docker")
-
-    @settings(max_examples=4, deadline=None, database=None)
-    @given(st.lists(FREE_TEXT, min_size=100, max_size=200))
-    @example(HOSTILE)
-    def build(texts):
-        labels = "".join(f'LABEL t{i}={render(description=text)} u{i}="x"\n' for i, text in enumerate(texts))
-        assert labels_of(f"FROM scratch\nENV x=expanded HOME=expanded\n{labels}") == {
-            f"{name}{i}": text if name == "t" else "x" for i, text in enumerate(texts) for name in "tu"
-        }
-
-    build()
-
-
-def labels_of(dockerfile):
-    """The labels of the image that buildah builds."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "Dockerfile").write_text(dockerfile, encoding="utf-8")
-        buildah = ["buildah", f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=vfs"]
-
-        def run(*command):
-            return subprocess.run([*buildah, *command], capture_output=True, text=True, check=True, timeout=60).stdout
-
-        image = run("bud", "--quiet", folder).strip().splitlines()[-1]
-        labels = json.loads(run("inspect", "--type", "image", image))["OCIv1"]["config"]["Labels"]
-        return {name: text for name, text in labels.items() if not name.startswith("io.buildah.")}
 
 
 # --- repositories -----------------------------------------------------------------------------------------------------
@@ -265,14 +239,17 @@ def test_every_text_is_carried_by_a_repository():
     assert len(FIELDS) * len(EVERY_CHOICE) >= len(HOSTILE)
 
 
-def test_free_text_is_written_quoted_for_the_format_of_its_file():
-    """Plain text needs no quoting; the record of the answers uses tojson; everything else takes a private variable."""
+def test_free_text_is_quoted_for_the_format_of_its_file():
+    """Plain text needs none, the record uses tojson, Markdown its macro, and every other file a `__..._quoted`."""
     as_it_is = {"LICENSE", ".template-answers.json"}
+    answer = rf"cookiecutter\.(?:{'|'.join(FIELDS)})\b"
     for path in (TEMPLATE / "{{cookiecutter.repo_name}}").rglob("*"):
-        bare = rf"cookiecutter\.({'|'.join(FIELDS)})\b"
-        assert not re.search(bare, path.name)
+        assert not re.search(answer, path.name)
         if path.is_file() and not any(name in path.name for name in as_it_is):
-            assert not re.search(bare, path.read_text(encoding="utf-8", errors="replace")), path
+            text = path.read_text(encoding="utf-8", errors="replace")
+            if path.suffix == ".md":
+                text = re.sub(rf"{{{{ escape\({answer}\) }}}}", "", text)
+            assert not re.search(answer, text), path
 
 
 def test_a_replay_renders_the_same_as_the_answers_it_holds(make_repository, settings_file, tmp_path):

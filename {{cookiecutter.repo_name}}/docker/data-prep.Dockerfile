@@ -7,13 +7,15 @@ RUN groupadd --gid 2222 polyaxon && useradd --uid 2222 --gid 2222 --create-home 
     && install --directory --owner=2222 --group=2222 /workspace
 WORKDIR /workspace
 
-# The dependencies, before the source: pip reads them from pyproject.toml, with an empty package in the source's place.
-# So an edit of the source installs nothing again.
-COPY pyproject.toml ./
+# The dependencies alone, so that an edit of the source installs nothing again: pip reads them from pyproject.toml, which
+# lists no package.
+COPY --chmod=0644 pyproject.toml ./
 # The versions are in pyproject.toml, where hadolint does not look.
 # hadolint ignore=DL3013
-RUN mkdir src && touch README.md && pip install '.[data]' && rm -rf build src/*.egg-info
+RUN touch README.md && pip install '.[data]' && rm -rf build ./*.egg-info README.md
 
+# schema.toml is there once the data was prepared; the brackets let it be missing.
+COPY --chown=2222:2222 pyproject.toml schema.tom[l] ./
 COPY --chown=2222:2222 src src
 USER 2222:2222
 
@@ -25,4 +27,4 @@ ENV PYTHONPATH=/workspace/src GIT_COMMIT=${GIT_COMMIT} GIT_DIRTY=${GIT_DIRTY}
 LABEL org.opencontainers.image.title="{{ cookiecutter.repo_name }}-data-prep" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${GIT_COMMIT}"
-CMD ["python", "-m", "{{ cookiecutter.src_package_name }}.cli", "prepare", "--help"]
+CMD ["python", "-m", "{{ cookiecutter.src_package_name }}", "prepare", "--help"]

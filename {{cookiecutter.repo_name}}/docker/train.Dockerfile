@@ -10,18 +10,18 @@ WORKDIR /workspace
 # The dependencies, before the source (see data-prep.Dockerfile). For the version of torch in pyproject.toml, the CPU index
 # has a wheel of 200 MB and PyPI the CUDA one, with CUDA's libraries in it: a GPU node brings only its driver.
 ARG ACCELERATOR=cpu
-COPY pyproject.toml ./
+COPY --chmod=0644 pyproject.toml ./
 # The versions are in pyproject.toml, where hadolint does not look.
 # hadolint ignore=DL3013
-RUN mkdir src && touch README.md \
+RUN touch README.md \
     && case "$ACCELERATOR" in \
       cpu) pip install --extra-index-url https://download.pytorch.org/whl/cpu '.[data,train]' ;; \
       cuda) pip install '.[data,train]' ;; \
       *) echo "ACCELERATOR is cpu or cuda, not $ACCELERATOR" >&2; exit 1 ;; \
     esac \
-    && rm -rf build src/*.egg-info
+    && rm -rf build ./*.egg-info README.md
 
-COPY --chown=2222:2222 serving-requirements.txt serving.env ./
+COPY --chown=2222:2222 pyproject.toml serving-requirements.txt serving.env schema.tom[l] ./
 COPY --chown=2222:2222 src src
 USER 2222:2222
 
@@ -33,4 +33,4 @@ ENV PYTHONPATH=/workspace/src GIT_COMMIT=${GIT_COMMIT} GIT_DIRTY=${GIT_DIRTY}
 LABEL org.opencontainers.image.title="{{ cookiecutter.repo_name }}-train" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${GIT_COMMIT}"
-CMD ["python", "-m", "{{ cookiecutter.src_package_name }}.cli", "train", "--help"]
+CMD ["python", "-m", "{{ cookiecutter.src_package_name }}", "train", "--help"]

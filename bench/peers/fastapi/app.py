@@ -20,7 +20,7 @@ class Answer(BaseModel):
 
 
 def classify(pixels):
-    return session.run(None, {"image": pixels.reshape(-1, 1, 28, 28)})[0].tolist()
+    return session.run(None, {"inputs": pixels.reshape(-1, 28, 28, 1)})[0].tolist()
 
 
 @app.get("/health")

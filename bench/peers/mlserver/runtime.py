@@ -15,8 +15,8 @@ class Digits(MLModel):
         return True
 
     async def predict(self, payload):
-        pixels = NumpyCodec.decode_input(payload.inputs[0]).astype(np.float32).reshape(-1, 1, 28, 28)
-        probabilities = self.session.run(None, {"image": pixels})[0]
+        pixels = NumpyCodec.decode_input(payload.inputs[0]).astype(np.float32).reshape(-1, 28, 28, 1)
+        probabilities = self.session.run(None, {"inputs": pixels})[0]
         return InferenceResponse(
             model_name=self.name, outputs=[NumpyCodec.encode_output("probabilities", probabilities)]
         )

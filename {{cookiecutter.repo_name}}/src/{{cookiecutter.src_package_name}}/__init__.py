@@ -1,1 +1,1 @@
-"""Digits in, a served model out: one command a stage (see cli.py)."""
+"""The team's package: what the problem is."""

@@ -1,0 +1,143 @@
+"""What the tests of the machinery share: a baked repository, and a folder in which its stages were run once each.
+
+They run in the working environment that `make setup` makes, with PYTHONPATH at the repository's source:
+TEAM_REPOSITORY is a repository that was baked with the default answers, SERVING_VENV its serving environment.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from digit_reader.__main__ import TEAM
+from mlops import local_server
+from mlops.errors import UserError
+from mlops.serving.bundle_files import BUNDLE
+
+ROOT = Path(os.environ["TEAM_REPOSITORY"]).absolute()
+PACKAGE = "digit_reader"  # of the default answers
+# What is started would ignore them too: SIGINT in a shell's background job, SIGHUP under nohup.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory) -> Path:
+    """A folder that stands for the repository's root, so that the tests' data and runs stay apart from yours."""
+    folder = tmp_path_factory.mktemp("workplace")
+    for name in ("serving-requirements.txt", "serving.env", "pyproject.toml", "tests"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def team():
+    """What the baked repository's package hands to mlops."""
+    return TEAM
+
+
+@pytest.fixture
+def in_workplace(workplace, monkeypatch) -> Path:
+    """The test runs in the workplace, with nothing of a Polyaxon environment around it."""
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("MLOPS_OUTPUTS", "outputs")
+    return workplace
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """The environment of a stage's process: this repository's source, and nothing of a Polyaxon around it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("POLYAXON_", "MLOPS_"))}
+    return kept | {
+        "PYTHONPATH": str(ROOT / "src"),
+        "SERVING_VENV": str(Path(os.environ.get("SERVING_VENV", ROOT / ".venv-serving")).absolute()),
+    }
+
+
+@pytest.fixture
+def start():
+    """Start a process, as Popen does. What still runs when the test is over is ended, with what it started."""
+    with contextlib.ExitStack() as ends:
+
+        def run(command: list, **options) -> subprocess.Popen:
+            process = subprocess.Popen(command, text=True, **options)
+            ends.callback(end, process)
+            return process
+
+        yield run
+
+
+def end(process: subprocess.Popen) -> None:
+    """Let a process of this repository end itself and its own."""
+    process.terminate()
+    try:
+        process.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def command() -> list[str]:
+    """What starts a stage, as the Makefile does it."""
+    return [sys.executable, "-m", PACKAGE]
+
+
+@pytest.fixture(scope="session")
+def stage(workplace, environment, command):
+    """Run a stage as its user does: `stage("train", "--epochs", "2")` gives the finished process."""
+
+    def run(*arguments: str, cwd: Path = workplace, fails: bool = False) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            [*command, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def data_file(workplace, stage) -> Path:
+    """The 5,000 digits, prepared."""
+    stage("prepare")
+    return workplace / "data/processed/dataset.safetensors"
+
+
+@pytest.fixture
+def apart(workplace, data_file, tmp_path, monkeypatch) -> Path:
+    """The test runs in a folder with the digits and no run: what it trains is not the best run of another test."""
+    (tmp_path / "data").symlink_to(workplace / "data")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLOPS_OUTPUTS", "outputs")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def trained(workplace, stage, data_file) -> str:
+    """The uuid of a run of the default recipe."""
+    stage("train", "--name", "shared")
+    return stage("best", "--id").stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def bundle(workplace, stage, trained) -> Path:
+    """The bundle of that run."""
+    stage("package", "--run", trained)
+    return workplace / BUNDLE
+
+
+@pytest.fixture(scope="session")
+def serving_python() -> Path:
+    """The Python of the serving environment."""
+    try:
+        return local_server.serving_python()
+    except UserError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))

@@ -1,0 +1,568 @@
+"""What the deployed model answers, over HTTP, from a real server: right answers, refusals, health, lineage, metrics."""
+
+import base64
+import contextlib
+import json
+import select
+import socket
+import subprocess
+import time
+
+import pytest
+import requests
+from serving_server import JSON, PREDICT, answers_right, recorded, serve
+
+SIDE = 28
+LIMIT = 8 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def server(bundle, serving_python):
+    with serve(bundle, serving_python) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def digits(bundle):
+    return recorded(bundle)
+
+
+def ask(server, message, **options):
+    return requests.post(server.url(), json=message, timeout=10, **options)
+
+
+def close(found, expected, tolerance=1e-5) -> bool:
+    pairs = zip(found, expected, strict=True)
+    return all(abs(a - b) < tolerance for row, other in pairs for a, b in zip(row, other, strict=True))
+
+
+# --- Right answers -------------------------------------------------------------------------------------------------
+
+
+def rows(pixels):
+    return [pixels[start : start + SIDE] for start in range(0, SIDE * SIDE, SIDE)]
+
+
+SHAPES = {
+    "N x 28 x 28": lambda digits: [rows(digit["pixels"]) for digit in digits],
+    "N x 784": lambda digits: [digit["pixels"] for digit in digits],
+    "N x 1 x 28 x 28": lambda digits: [[rows(digit["pixels"])] for digit in digits],
+    "one 28 x 28": lambda digits: rows(digits[0]["pixels"]),
+}
+
+
+def shape_of(values) -> list:
+    return [len(values), *shape_of(values[0])] if isinstance(values, list) else []
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("form", ["ndarray", "tensor"])
+def test_every_shape_in_both_forms_gives_the_recorded_answers(server, digits, name, form):
+    values = SHAPES[name](digits)
+    expected = [digit["probabilities"] for digit in (digits if len(values) == len(digits) else digits[:1])]
+    if form == "tensor":
+        flat = [pixel for digit in digits[: len(expected)] for pixel in digit["pixels"]]
+        data = {"tensor": {"shape": shape_of(values), "values": flat}}
+    else:
+        data = {"ndarray": values}
+
+    answer = ask(server, {"data": data})
+
+    assert answer.status_code == 200, answer.text
+    found = answer.json()["data"]
+    assert found["names"] == [str(digit) for digit in range(10)]
+    if form == "tensor":
+        assert found["tensor"]["shape"] == [len(expected), 10]
+        flat = found["tensor"]["values"]
+        assert close([flat[start : start + 10] for start in range(0, len(flat), 10)], expected)
+    else:
+        assert close(found["ndarray"], expected)
+
+
+def test_bytes_give_the_recorded_answers(server, digits):
+    pixels = b"".join(bytes(digit["pixels"]) for digit in digits)
+    answer = ask(server, {"binData": base64.b64encode(pixels).decode()})
+    assert answer.status_code == 200, answer.text
+    assert close(answer.json()["data"]["ndarray"], [digit["probabilities"] for digit in digits])
+
+
+def test_the_digits_are_read_as_what_they_are(server, digits):
+    answer = ask(server, {"data": {"ndarray": [digit["pixels"] for digit in digits]}}).json()
+    found = [row.index(max(row)) for row in answer["data"]["ndarray"]]
+    assert sum(a == digit["label"] for a, digit in zip(found, digits, strict=True)) >= 8
+
+
+def test_a_batch_that_is_larger_than_the_model_takes_at_once_is_whole_and_in_order(server, digits):
+    many = [digits[number % 10] for number in range(300)]
+    pixels = b"".join(bytes(digit["pixels"]) for digit in many)
+    answer = ask(server, {"binData": base64.b64encode(pixels).decode()})
+    assert close(answer.json()["data"]["ndarray"], [digit["probabilities"] for digit in many])
+
+
+@pytest.mark.parametrize("form", ["ndarray", "tensor"])
+def test_whole_numbers_and_others_are_read_alike(server, digits, form):
+    pixels = [digits[0]["pixels"], [*digits[1]["pixels"][:-1], True]]
+    for images in (pixels, [list(map(float, image)) for image in pixels], [*pixels[:1], [0.0, *pixels[1][1:]]]):
+        values = [pixel for image in images for pixel in image]
+        data = {"ndarray": images} if form == "ndarray" else {"tensor": {"shape": [2, 784], "values": values}}
+        answer = ask(server, {"data": data}).json()["data"]
+        found = answer["ndarray"] if form == "ndarray" else [answer["tensor"]["values"][:10]]
+        assert close(found[:1], [digits[0]["probabilities"]])
+
+
+def test_the_answer_carries_the_run_and_what_the_caller_sent_along(server, bundle):
+    run = json.loads((bundle / "metadata.json").read_text())["run"]["uuid"]
+    message = {"meta": {"puid": "abc", "tags": {"caller": "test"}}, "data": {"ndarray": [[0] * 784]}}
+    meta = ask(server, message).json()["meta"]
+    assert meta["tags"]["run"] == run
+    assert meta["tags"]["caller"] == "test"
+    assert meta["puid"] == "abc"
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/api/v0.1/predictions", "/predict"])
+def test_the_wrappers_three_paths_answer_alike(server, path):
+    answer = requests.post(server.url(path), json={"data": {"ndarray": [[255] * 784]}}, timeout=10)
+    assert answer.status_code == 200
+    assert abs(sum(answer.json()["data"]["ndarray"][0]) - 1) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "headers", [JSON, {"Content-Type": "application/json; charset=utf-8"}, JSON | {"Origin": "http://example.com"}]
+)
+def test_the_short_way_and_the_long_way_answer_alike(server, digits, headers):
+    body = json.dumps({"data": {"ndarray": [digits[4]["pixels"]]}})
+    answer = requests.post(server.url(), data=body, headers=headers, timeout=10)
+    assert answer.status_code == 200
+    assert close(answer.json()["data"]["ndarray"], [digits[4]["probabilities"]])
+    if "Origin" in headers:  # a browser asks
+        assert answer.headers["Access-Control-Allow-Origin"] in ("*", headers["Origin"])
+    refused = requests.post(server.url(), data=b"{", headers=headers, timeout=10)
+    assert_refused(refused, 400, "not JSON")
+
+
+def test_a_form_with_the_message_in_json_is_answered_as_seldons_own_client_sends_it(server):
+    answer = requests.post(server.url(), data={"json": json.dumps({"data": {"ndarray": [[0] * 784]}})}, timeout=10)
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_body_in_chunks_is_answered(server):
+    body = json.dumps({"data": {"ndarray": [[0] * 784]}}).encode()
+    chunks = iter([body[:100], body[100:]])
+    assert requests.post(server.url(), data=chunks, headers=JSON, timeout=10).status_code == 200
+
+
+# --- Refusals ------------------------------------------------------------------------------------------------------
+
+
+def nd(values) -> bytes:
+    return json.dumps({"data": {"ndarray": values}}).encode()
+
+
+def tensor(shape, values) -> bytes:
+    return json.dumps({"data": {"tensor": {"shape": shape, "values": values}}}).encode()
+
+
+IMAGE = [0] * 784
+NUMBERS = b'{"data": {"ndarray": [[' + b"0," * 783
+SECRET = "mother's maiden name"
+# name: body, code, a word of the message that says what is expected
+BAD = {
+    "empty body": (b"", 400, "empty"),
+    "blanks": (b"   ", 400, "not JSON"),
+    "truncated": (nd([IMAGE])[:-3], 400, "not JSON"),
+    "truncated in a number": (NUMBERS + b"1", 400, "not JSON"),
+    "two documents": (nd([IMAGE]) * 2, 400, "not JSON"),
+    "bad UTF-8": (b'{"data": {"ndarray": [["\xff\xfe"]]}}', 400, "not JSON"),
+    "UTF-16": (nd([IMAGE]).decode().encode("utf-16"), 400, "not JSON"),
+    "byte order mark": (b"\xef\xbb\xbf" + nd([IMAGE]), 400, "not JSON"),
+    "lone surrogate": (b'{"data": "\\ud800"}', 400, "not JSON"),
+    "NaN": (NUMBERS + b"NaN]]}}", 400, "not JSON"),
+    "Infinity": (NUMBERS + b"Infinity]]}}", 400, "not JSON"),
+    "minus Infinity": (NUMBERS + b"-Infinity]]}}", 400, "not JSON"),
+    "1e400": (NUMBERS + b"1e400]]}}", 400, "infinity"),
+    "nested 5,000 deep": (b"[" * 5000 + b"]" * 5000, 400, "depth"),
+    "objects nested 5,000 deep": (b'{"data":' * 5000 + b"1" + b"}" * 5000, 400, "depth"),
+    "ndarray nested 900 deep": (b'{"data": {"ndarray": ' + b"[" * 900 + b"]" * 900 + b"}}", 400, "N x 28 x 28"),
+    "a list": (b"[]", 400, "JSON object"),
+    "a number": (b"7", 400, "JSON object"),
+    "a string": (b'"digit"', 400, "JSON object"),
+    "null": (b"null", 400, "JSON object"),
+    "true": (b"true", 400, "JSON object"),
+    "nothing in it": (b"{}", 400, "data"),
+    "another protocol": (b'{"instances": [[0]]}', 400, "data"),
+    "data: null": (b'{"data": null}', 400, "data"),
+    "data: list": (b'{"data": [1]}', 400, "ndarray"),
+    "data: string": (b'{"data": "x"}', 400, "ndarray"),
+    "data: empty": (b'{"data": {}}', 400, "ndarray"),
+    "data: names alone": (b'{"data": {"names": ["a"]}}', 400, "ndarray"),
+    "data: tftensor": (b'{"data": {"tftensor": {"dtype": 1}}}', 400, "ndarray"),
+    "data and binData": (b'{"data": {"ndarray": [[0]]}, "binData": "AAAA"}', 400, "either"),
+    "ndarray and tensor": (b'{"data": {"ndarray": [[0]], "tensor": {"shape": [1], "values": [1]}}}', 400, "either"),
+    "strData": (b'{"strData": "digit"}', 400, "data"),
+    "jsonData": (b'{"jsonData": {"digit": 1}}', 400, "data"),
+    "ndarray: null": (b'{"data": {"ndarray": null}}', 400, "ndarray"),
+    "ndarray: number": (nd(7), 400, "list of numbers"),
+    "ndarray: string": (nd("0" * 784), 400, "list of numbers"),
+    "ndarray: object": (nd({"0": 1}), 400, "list of numbers"),
+    "ndarray: no image": (nd([]), 400, "no image"),
+    "ndarray: an image of nothing": (nd([[]]), 400, "no image"),
+    "ndarray: 784 numbers, not 1 x 784": (nd(IMAGE), 400, "N x 784"),
+    "ndarray: one number": (nd([[1]]), 400, "28 x 28"),
+    "ndarray: 783 pixels": (nd([IMAGE[1:]]), 400, "N x 784"),
+    "ndarray: 785 pixels": (nd([[0, *IMAGE]]), 400, "N x 784"),
+    "ndarray: 27 x 28": (nd(rows(IMAGE)[1:]), 400, "28 x 28"),
+    "ndarray: three channels": (nd([[rows(IMAGE)] * 3]), 400, "N x 1 x 28 x 28"),
+    "ndarray: channels last": (nd([[[[0]] * 28] * 28]), 400, "N x 1 x 28 x 28"),
+    "ndarray: five dimensions": (nd([[[rows(IMAGE)]]]), 400, "28 x 28"),
+    "ndarray: ragged": (nd([IMAGE, IMAGE[1:]]), 400, "ragged"),
+    "ndarray: ragged within an image": (nd([[[0] * 28] * 27 + [[0] * 27]]), 400, "ragged"),
+    "ndarray: number beside list": (nd([[0, [0], *IMAGE[2:]]]), 400, "ragged"),
+    "ndarray: strings": (nd([["0"] * 784]), 400, "not a number"),
+    "ndarray: one string": (nd([[*IMAGE[1:], SECRET]]), 400, "not a number"),
+    "ndarray: null pixel": (nd([[*IMAGE[1:], None]]), 400, "not a number"),
+    "ndarray: booleans": (nd([[True] * 784]), 400, "not a number"),
+    "ndarray: an object for a pixel": (nd([[*IMAGE[1:], {}]]), 400, "not a number"),
+    "ndarray: below 0": (nd([[*IMAGE[1:], -1]]), 400, "0 (black) to 255"),
+    "ndarray: just below 0": (nd([[*IMAGE[1:], -1e-9]]), 400, "0 (black) to 255"),
+    "ndarray: above 255": (nd([[*IMAGE[1:], 256]]), 400, "0 (black) to 255"),
+    "ndarray: 1e300": (nd([[*IMAGE[1:], 1e300]]), 400, "0 (black) to 255"),
+    "ndarray: a whole number of 400 digits": (NUMBERS + b"9" * 400 + b"]]}}", 400, "infinity"),
+    "ndarray: 2**64": (nd([[*IMAGE[1:], 2**64]]), 400, "0 (black) to 255"),
+    "ndarray: 1,025 images": (nd([IMAGE] * 1025), 400, "1024"),
+    "tensor: null": (b'{"data": {"tensor": null}}', 400, "tensor"),
+    "tensor: list": (b'{"data": {"tensor": [1]}}', 400, "shape"),
+    "tensor: no values": (b'{"data": {"tensor": {"shape": [1, 784]}}}', 400, "values"),
+    "tensor: no shape": (b'{"data": {"tensor": {"values": [1]}}}', 400, "shape"),
+    "tensor: null values": (tensor([1, 784], None), 400, "list of numbers"),
+    "tensor: shape is a number": (tensor(784, IMAGE), 400, "whole numbers"),
+    "tensor: negative size": (tensor([-1, 784], IMAGE), 400, "whole numbers"),
+    "tensor: size with a fraction": (tensor([1.0, 784], IMAGE), 400, "whole numbers"),
+    "tensor: true for a size": (tensor([True, 784], IMAGE), 400, "whole numbers"),
+    "tensor: huge sizes": (tensor([2**62, 2**62], IMAGE), 400, "whole numbers"),
+    "tensor: shape says more": (tensor([2, 784], IMAGE), 400, "as many"),
+    "tensor: shape says less": (tensor([1, 28, 27], IMAGE), 400, "as many"),
+    "tensor: no shape at all": (tensor([], [1]), 400, "28 x 28"),
+    "tensor: nested values": (tensor([1, 784], [IMAGE]), 400, "flat"),
+    "tensor: no image": (tensor([0, 784], []), 400, "no image"),
+    "tensor: as the article sent it": (tensor([784], IMAGE), 400, "N x 784"),
+    "tensor: above 255": (tensor([1, 784], [*IMAGE[1:], 255.5]), 400, "0 (black) to 255"),
+    "tensor: strings": (tensor([1, 784], ["1"] * 784), 400, "not a number"),
+    "binData: not base64": (b'{"binData": "!!!!"}', 400, "base64"),
+    "binData: cut": (b'{"binData": "AAAAA"}', 400, "base64"),
+    "binData: empty": (b'{"binData": ""}', 400, "no image"),
+    "binData: not ASCII": ('{"binData": "éééé"}'.encode(), 400, "base64"),
+    "binData: 783 bytes": (json.dumps({"binData": base64.b64encode(bytes(783)).decode()}).encode(), 400, "784"),
+    "binData: number": (b'{"binData": 7}', 400, "base64"),
+    "binData: list": (b'{"binData": [0]}', 400, "base64"),
+    "binData: 1,025 images": (
+        json.dumps({"binData": base64.b64encode(bytes(1025 * 784)).decode()}).encode(),
+        400,
+        "1024",
+    ),
+    "meta: list": (b'{"meta": [], "data": {"ndarray": [[0]]}}', 400, "meta"),
+    "meta: string": (b'{"meta": "x", "data": {"ndarray": [[0]]}}', 400, "meta"),
+    "meta: tags are no object": (b'{"meta": {"tags": 7}, "data": {"ndarray": [[0]]}}', 400, "meta"),
+    "meta: puid is no text": (b'{"meta": {"puid": {}}, "data": {"ndarray": [[0]]}}', 400, "meta"),
+    "over the limit": (b" " * (LIMIT + 1), 413, "8 MiB"),
+    "far over the limit": (b"[" * (3 * LIMIT), 413, "8 MiB"),
+}
+
+
+def assert_refused(answer, code, words, sent=b""):
+    """A refusal in Seldon's form, that says what is expected and tells nothing of us or of what was sent."""
+    assert answer.status_code == code, answer.text[:500]
+    status = answer.json()["status"]
+    assert (status["status"], status["code"]) == ("FAILURE", code)
+    assert words in status["info"], status["info"]
+    assert len(status["info"]) < 400
+    for leak in ("Traceback", ".py", "numpy", "site-packages", SECRET):
+        assert leak not in answer.text
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_body_is_refused_with_what_is_expected(server, name):
+    body, code, words = BAD[name]
+    assert_refused(requests.post(server.url(), data=body, headers=JSON, timeout=30), code, words, body)
+    assert requests.post(server.url(), data=nd([IMAGE]), headers=JSON, timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        None,
+        "",
+        "text/plain",
+        "text/html",
+        "application/xml",
+        "application/octet-stream",
+        "multipart/form-data; boundary=x",
+        "multipart/form-data",
+        "image/png",
+        ";;;",
+    ],
+)
+def test_a_body_of_another_type_is_refused(server, kind):
+    headers = {} if kind is None else {"Content-Type": kind}
+    assert_refused(requests.post(server.url(), data=nd([IMAGE]), headers=headers, timeout=10), 415, "application/json")
+
+
+@pytest.mark.parametrize("body", [b"", b"a=b", b"json=", nd([IMAGE])])
+def test_a_form_without_a_message_is_refused(server, body):
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert_refused(requests.post(server.url(), data=body, headers=headers, timeout=10), 415, "application/json")
+
+
+@pytest.mark.parametrize("body", [b"json={", b"json=%ff", b"json=[]", b"json=7&json=8"])
+def test_a_form_with_a_bad_message_is_refused(server, body):
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert_refused(requests.post(server.url(), data=body, headers=headers, timeout=10), 400, "JSON")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD"])
+@pytest.mark.parametrize("path", [PREDICT, "/predict"])
+def test_another_method_is_refused(server, method, path):
+    answer = requests.request(method, server.url(path), timeout=10)
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["Allow"]
+    if method != "HEAD":
+        assert_refused(answer, 405, "POST")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/api/v1.0/prediction",
+        "/api/v2.0/predictions",
+        "/route",
+        "/aggregate",
+        "/transform-input",
+        "/transform-output",
+        "/..%2f..%2fetc/passwd",
+        "/%00",
+        "/%ff",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_another_path_is_refused_and_the_right_one_named(server, path, method):
+    answer = requests.request(method, server.url(path), data=nd([IMAGE]), headers=JSON, timeout=10)
+    assert_refused(answer, 404, PREDICT)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"x",
+        b"[]",
+        b"7",
+        b'{"reward": "x"}',
+        b'{"reward": 1e400}',
+        b'{"reward": "NaN"}',
+        b'{"request": 7}',
+        b'{"truth": {"data": {"ndarray": 7}}}',
+        b'{"other": 1}',
+        b'{"request":' * 900 + b"{}" + b"}" * 900,
+    ],
+)
+def test_bad_feedback_is_refused(server, body):
+    answer = requests.post(server.url("/api/v1.0/feedback"), data=body, headers=JSON, timeout=10)
+    assert answer.status_code == 400, answer.text
+    assert_refused(answer, 400, "")
+
+
+START = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n".encode()
+RAW = {
+    "a chunk that is none": b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
+    "a length that is none": b"Content-Length: many\r\n\r\n",
+    "a negative length": b"Content-Length: -1\r\n\r\n",
+    "two lengths": b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+    "an encoding nobody knows": b"Transfer-Encoding: brotli\r\n\r\n",
+    "a header without a colon": b"Nonsense\r\n\r\n",
+    "a header of 100 kB": b"X: " + b"x" * 100_000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_bad_http_is_a_4xx_or_5xx_of_the_protocol_only(server, name):
+    """gunicorn answers these before the model is asked: 4xx, or 501 for an encoding, as HTTP says."""
+    start = START + b"Connection: close\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(start + RAW[name])
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    code = int(answer.split()[1])
+    assert 400 <= code < 500 or (code == 501 and "encoding" in name), answer[:300]
+    assert b"Traceback" not in answer
+
+
+def test_a_body_that_ends_before_its_length_is_let_go(server):
+    start = START + b"Content-Length: 900\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(start + b'{"data":')
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(65536)
+    assert not answer or answer.split()[1] == b"400"
+    assert answers_right(server)
+
+
+def test_a_caller_who_stops_half_way_holds_up_no_other(server):
+    start = START + b"Content-Length: 900\r\n\r\n"
+    with (
+        socket.create_connection(("127.0.0.1", server.port)) as silent,
+        socket.create_connection(("127.0.0.1", server.port)) as slow,
+    ):
+        slow.sendall(start + b"{")
+        assert answers_right(server)  # which waits for no longer than ten seconds
+        assert silent
+
+
+def test_short_requests_are_answered_while_every_thread_waits_for_a_slow_caller(server, digits):
+    body = nd([digits[0]["pixels"]])
+    request = START + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+    with contextlib.ExitStack() as callers:
+        kept = callers.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+        kept.sendall(request)
+        assert kept.recv(65536).startswith(b"HTTP/1.1 200")
+        for _ in range(6):  # more than the worker has threads
+            slow = callers.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            slow.sendall(START + b"Content-Length: 900\r\n\r\n{")
+        time.sleep(0.5)
+        answer = kept.recv(65536, socket.MSG_DONTWAIT) if select.select([kept], [], [], 0)[0] else b""
+        assert b"HTTP/1.1" not in answer  # at most the rest of the first answer
+        kept.sendall(request)
+        assert kept.recv(65536).startswith(b"HTTP/1.1 200")
+    assert answers_right(server)
+
+
+LOOK = """
+import contextlib, select, socket
+from {{ cookiecutter.src_package_name }}.serving_server import SHORT, _short_and_whole
+
+listener = socket.create_server(("127.0.0.1", 0))
+caller = socket.create_connection(listener.getsockname())
+server = listener.accept()[0]
+head = b"POST / HTTP/1.1\\r\\nHost: x\\r\\ncontent-length: 2\\r\\n\\r\\n"
+
+
+def look(data):
+    caller.sendall(data)
+    while len(server.recv(len(data), socket.MSG_PEEK)) < len(data):
+        pass
+    server.setblocking(False)
+    found = _short_and_whole(server)
+    server.setblocking(True)
+    server.recv(len(data))
+    return found
+
+
+assert look(head + b"{}")
+assert not look(head + b"{")
+assert not look(head[:-2])
+assert not look(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+assert not look(b"POST / HTTP/1.1\\r\\nX-Content-Length: 2\\r\\n\\r\\n{}")
+assert not look(head.replace(b": 2", b": %d" % SHORT) + b"0" * 1000)
+
+server.setblocking(False)
+while select.select([], [server], [], 0.5)[1]:  # until both buffers are full, and stay so
+    with contextlib.suppress(BlockingIOError):
+        server.send(b"an answer that its caller does not take" * 1000)
+assert not look(head + b"{}"), "its answer would have to wait"
+"""
+
+
+def test_the_main_thread_answers_nothing_that_could_make_it_wait(bundle, serving_python):
+    subprocess.run([serving_python, "-c", LOOK], cwd=bundle, check=True, timeout=60)
+
+
+def test_requests_that_come_before_their_turn_are_answered(server):
+    """Two requests in one packet, the first with a body that its path does not read."""
+    first = b"POST /route HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345"
+    second = b"GET /health/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(first + second)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert answer.endswith(b"pong")
+
+
+def test_after_all_of_this_a_digit_is_still_read_right(server):
+    assert answers_right(server)
+
+
+# --- Health, lineage, metrics ----------------------------------------------------------------------------------------
+
+
+def test_health_predicts_and_says_which_run(server, bundle):
+    answer = requests.get(server.url("/health/status"), timeout=10)
+    run = json.loads((bundle / "metadata.json").read_text())["run"]["uuid"]
+    assert answer.status_code == 200
+    assert answer.json()["jsonData"] | {"commit": None} == {"status": "ready", "digits": 10, "run": run, "commit": None}
+    assert requests.get(server.url("/health/ping"), timeout=10).text == "pong"
+
+
+def test_metadata_tells_shapes_and_where_the_model_comes_from(server, bundle):
+    expected = json.loads((bundle / "metadata.json").read_text())
+    found = requests.get(server.url("/metadata"), timeout=10).json()
+    assert found["versions"] == [expected["run"]["uuid"]]
+    assert found["inputs"] == [{"name": "image", "datatype": "FP32", "shape": [-1, 1, 28, 28]}]
+    assert found["outputs"] == [{"name": "proba", "datatype": "FP32", "shape": [-1, 10]}]
+    assert found["custom"]["data_digest"] == expected["data"]["digest"]
+    assert found["custom"]["model_digest"] == expected["model_digest"]
+    assert "N x 784" in found["custom"]["accepts"]
+
+
+def test_metrics_count_exactly_what_was_asked(bundle, serving_python, digits):
+    with serve(bundle, serving_python) as server:
+        count_exactly(server, digits)
+
+
+def count_exactly(server, digits):
+    before = server.metrics(images=0)
+    for digit in digits:
+        ask(server, {"data": {"ndarray": [digit["pixels"]]}})
+    ask(server, {"data": {"ndarray": [digit["pixels"] for digit in digits]}})
+    ask(server, {"data": {"ndarray": [[300] * 784]}})
+    requests.get(server.url(), timeout=10)
+    feedback = requests.post(server.url("/api/v1.0/feedback"), json={"reward": 0.5}, timeout=10)
+    assert feedback.status_code == 200
+
+    after = server.metrics(images=20)
+    grown = {name: value - before[name] for name, value in after.items() if value != before[name]}
+
+    assert grown['model_requests_total{code="200"}'] == 11
+    assert grown['model_requests_total{code="400"}'] == 1
+    assert grown['model_requests_total{code="405"}'] == 1
+    assert grown["model_images_total"] == 20
+    assert grown["model_request_seconds_count"] == grown["model_batch_size_count"] == 11
+    assert grown['model_batch_size_bucket{le="1"}'] == 10
+    assert grown['model_batch_size_bucket{le="16"}'] == 11
+    assert grown["model_batch_size_sum"] == 20
+    found = [row["probabilities"].index(max(row["probabilities"])) for row in digits]
+    for number in range(10):
+        assert grown.get('model_predictions_total{class="' + str(number) + '"}', 0) == 2 * found.count(number)
+    mean = sum(sum(digit["pixels"]) for digit in digits) / 784
+    assert abs(grown['model_input_statistic_total{statistic="mean"}'] - 2 * mean) < 0.1
+    ink = sum(sum(pixel > 127 for pixel in digit["pixels"]) for digit in digits) / 784
+    assert abs(grown['model_input_statistic_total{statistic="ink"}'] - 2 * ink) < 1e-4
+
+
+def test_the_metrics_page_is_where_seldon_says(bundle, serving_python):
+    """On the cluster the operator sets this variable; aisg-context/seldon/base and drift.yml have the same path."""
+    with serve(bundle, serving_python, PREDICTIVE_UNIT_METRICS_ENDPOINT="/prometheus") as server:
+        page = requests.get(f"http://127.0.0.1:{server.metrics_port}/prometheus", timeout=10)
+        assert page.status_code == 200 and "model_requests_total{" in page.text
+
+
+def test_the_metrics_page_is_one_that_prometheus_reads(server, serving_python):
+    page = requests.get(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10).text
+    program = (
+        "import sys; from prometheus_client.parser import text_string_to_metric_families as read\n"
+        "names = [family.name for family in read(sys.stdin.read())]\n"
+        "assert len(names) == len(set(names)), names; print(*names)"
+    )
+    done = subprocess.run([serving_python, "-c", program], input=page, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert {"model_requests", "model_request_seconds", "model_batch_size", "model_predictions"} <= set(
+        done.stdout.split()
+    )

@@ -1,0 +1,214 @@
+"""A run becomes a serving bundle: the model as ONNX, where it came from, what it answered, and the code that serves it.
+
+The bundle is a source for s2i as it stands, and a folder that seldon-core-microservice serves.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from . import dataset as datasets
+from . import lineage, project, runs
+from .dataset import Dataset, Examples
+from .errors import UserError
+from .files import atomic_folder
+from .schema import Schema
+from .serving import bundle_files as files
+from .team import Code
+
+FORMAT = 2  # of metadata.json
+# Of the repository, and the names they have in a bundle
+COPIED = {Path("serving-requirements.txt"): files.REQUIREMENTS, Path("serving.env"): files.S2I_ENVIRONMENT}
+# Of this package: what serves, and what that imports
+SERVED = ("__init__.py", "errors.py", "images.py", "processes.py", "schema.py", "serving")
+TOLERANCE = 1e-5  # the largest difference in an answer between PyTorch and ONNX Runtime
+RECORDED = 10  # answers at least, one of each class
+
+
+class Answers(nn.Module):
+    """The network as it is served: a probability for each class."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.softmax(self.network(inputs), dim=1)
+
+
+def package(code: Code, run: runs.Run, output: Path = files.BUNDLE, data_file: Path = datasets.FILE) -> dict:
+    """Make the bundle of a run at `output`, whole or not at all; return its metadata.
+
+    Raises:
+        UserError: the run has not succeeded, the data is not what it was trained on, the model is not one of this
+            code's network, or ONNX Runtime and PyTorch do not answer alike.
+    """
+    if run.status != "succeeded":
+        raise UserError(f"Run {run.uuid} is {run.status}, and only a run that succeeded is packaged. See: make best")
+    dataset = datasets.load(data_file)
+    if dataset.origin["digest"] != run.inputs.get("data_digest"):
+        raise UserError(
+            f"{data_file} is not the data that run {run.uuid} was trained on. "
+            "Make that again with `make data`, or train on this one."
+        )
+    missing = [str(path) for path in COPIED if not path.is_file()]
+    if missing:
+        raise UserError(f"{' and '.join(missing)} not found: run this in the repository's root.")
+    model = _load_model(code, run, dataset.schema)
+    with atomic_folder(output) as draft:
+        _export(model, dataset.schema, draft / files.MODEL)
+        session = onnxruntime.InferenceSession(draft / files.MODEL, providers=["CPUExecutionProvider"])
+        check_parity(model, session, dataset.splits["validation"])
+        metadata = _metadata(code, run, dataset, session, draft / files.MODEL)
+        _write_json(draft / files.METADATA, metadata)
+        _write_json(draft / files.RECORDED_ANSWERS, _recorded_answers(session, dataset))
+        _copy_code(code.package, draft)
+    return metadata
+
+
+def is_current(package: Path, run: runs.Run, output: Path = files.BUNDLE) -> bool:
+    """Return whether `output` is this run's bundle with the code and requirements of now."""
+    metadata = files.read_metadata(output)
+    if metadata is None or metadata["run"]["uuid"] != run.uuid or metadata["package_digest"] != _package_digest(package):
+        return False
+    return (output / files.MODEL).is_file() and metadata["model_digest"] == _sha256(output / files.MODEL)
+
+
+def check_parity(model: nn.Module, session: onnxruntime.InferenceSession, examples: Examples) -> None:
+    """Compare the answers of PyTorch and of ONNX Runtime.
+
+    Raises:
+        UserError: an example gets another class, or an answer differs by more than TOLERANCE.
+    """
+    with torch.inference_mode():
+        ours = model(torch.from_numpy(examples.inputs.astype(np.float32))).numpy()
+    theirs = _answers(session, examples)
+    classes, difference = int((ours.argmax(1) != theirs.argmax(1)).sum()), float(np.abs(ours - theirs).max())
+    if classes or not difference <= TOLERANCE:
+        raise UserError(
+            f"The exported model does not answer like the trained one: {classes} of {len(examples)} validation "
+            f"examples get another class, and a probability differs by {difference:.1e} (allowed: none, and "
+            f"{TOLERANCE:.0e}). No bundle was made."
+        )
+
+
+def _answers(session: onnxruntime.InferenceSession, examples: Examples) -> np.ndarray:
+    return session.run(None, {files.INPUT: examples.inputs.astype(np.float32)})[0]
+
+
+def _load_model(code: Code, run: runs.Run, schema: Schema) -> Answers:
+    network = code.model.build(schema)
+    try:
+        network.load_state_dict(torch.load(run.model, weights_only=True, map_location="cpu"))
+    except (OSError, RuntimeError, ValueError, EOFError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{run.model} is not a model of the network in model.py: {reason} Choose another run: make best"
+        ) from None
+    return Answers(network).eval()
+
+
+def _export(model: nn.Module, schema: Schema, path: Path) -> None:
+    example = torch.zeros(2, *schema.inputs.shape)  # two, because a batch of one would be taken for a constant
+    torch.onnx.export(
+        model, (example,), path, input_names=[files.INPUT], output_names=[files.OUTPUT],
+        dynamic_shapes={"inputs": {0: torch.export.Dim("batch")}}, dynamo=True, external_data=False, verbose=False,
+    )  # fmt: skip
+
+
+def _metadata(code: Code, run: runs.Run, dataset: Dataset, session: onnxruntime.InferenceSession, model: Path) -> dict:
+    """What the bundle says of itself. Its scores are measured here, with the model that is served, not copied."""
+    outputs = dataset.schema.outputs
+    measured = {
+        name: outputs.score(_answers(session, dataset.splits[split]), dataset.splits[split].targets)
+        for name, split in ((runs.SCORE, "validation"), (f"test_{runs.SCORE}", "test"))
+    }
+    known = [item.name for item in fields(code.training.Hyperparameters)]
+    return {
+        "format": FORMAT,
+        "name": project.name(),
+        "schema": dataset.schema.as_dict(),
+        "run": {"uuid": run.uuid, "name": run.name, "created_at": run.created_at},
+        "code": {
+            "commit": run.inputs.get("commit"),
+            "dirty": run.inputs.get("dirty"),
+            "digest": run.inputs.get("code_digest"),
+            "mlops_digest": run.inputs.get("mlops_digest"),
+        },
+        "data": {**{name: dataset.origin[name] for name in ("source", "digest", "seed")}, "counts": dataset.counts},
+        "hyperparameters": {name: run.inputs.get(name) for name in known},
+        "metric": outputs.metric,
+        "metrics": measured,
+        "libraries": lineage.libraries(),
+        "model_digest": _sha256(model),
+        "package_digest": _package_digest(code.package),
+        "training_inputs": describe(dataset.schema, dataset.splits["train"].inputs),
+    }
+
+
+def describe(schema: Schema, inputs: np.ndarray) -> dict[str, Any]:
+    """Return the mean and the deviation over inputs [N, *shape] of each statistic that drift is judged by."""
+    found = schema.inputs.describe(inputs)
+    moments = zip(schema.inputs.statistics, found.mean(axis=0), found.std(axis=0), strict=True)
+    return {
+        "examples": len(inputs),
+        "statistics": {name: {"mean": float(mean), "sd": float(sd)} for name, mean, sd in moments},
+    }
+
+
+def _recorded_answers(session: onnxruntime.InferenceSession, dataset: Dataset) -> list[dict]:
+    """The first test examples of each class and what the exported model answers."""
+    test = dataset.splits["test"]
+    each = -(-RECORDED // len(dataset.schema.outputs.names))
+    of_class = (np.flatnonzero(test.targets == target)[:each] for target in np.unique(test.targets))
+    chosen = test.take(np.concatenate(list(of_class)))
+    return [
+        {
+            "inputs": inputs.ravel().tolist(),
+            "outputs": answer.tolist(),
+            "label": dataset.schema.outputs.decode(target),
+        }
+        for inputs, answer, target in zip(chosen.inputs, _answers(session, chosen), chosen.targets, strict=True)
+    ]
+
+
+def _copy_code(package: Path, draft: Path) -> None:
+    """Copy the team's package, of which serving.py may import any part, and what serves of this one."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(package, draft / package.name, ignore=ignored)
+    here = Path(__file__).parent
+    (draft / here.name).mkdir()
+    for name in SERVED:
+        if (here / name).is_dir():
+            shutil.copytree(here / name, draft / here.name / name, ignore=ignored)
+        else:
+            shutil.copyfile(here / name, draft / here.name / name)
+    for source, name in COPIED.items():
+        (draft / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(source, draft / name)
+
+
+def _package_digest(package: Path) -> str:
+    """Return the SHA-256 (hex) of what a bundle holds beside the run's own model and data."""
+    here = Path(__file__).parent
+    ours = [path for name in SERVED for path in ((here / name).rglob("*.py") if (here / name).is_dir() else [here / name])]
+    sha = hashlib.sha256()
+    for path in (*sorted(package.rglob("*.py")), *sorted(ours), here / "bundle.py", *COPIED):
+        sha.update(path.name.encode() + path.read_bytes())
+    return sha.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write_json(path: Path, content) -> None:
+    path.write_text(json.dumps(content, indent=1), encoding="utf-8")

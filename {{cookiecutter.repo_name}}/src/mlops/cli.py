@@ -1,0 +1,249 @@
+"""The stages as commands: the same on a laptop, in the Makefile, in the Polyaxonfiles and in the workflow."""
+
+import json
+import sys
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+# Only what starts fast is imported here; a stage imports its own libraries when it runs.
+from . import processes
+from . import dataset as datasets
+from .errors import Stopped, UserError
+from .runs import SCORE
+from .serving.bundle_files import BUNDLE
+from .team import Team
+from .tracking import NAME_VARIABLE
+
+PATH = click.Path(path_type=Path)
+DATA = click.option("--data", "data_file", type=PATH, default=datasets.FILE, help="The file that prepare wrote.")
+SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
+
+
+class Stages(click.Group):
+    """The stages of a team. They answer a user's mistake with one message."""
+
+    team: Team
+
+    def invoke(self, context: click.Context):
+        try:
+            self._check_origin()
+            return super().invoke(context)
+        except UserError as error:
+            raise click.ClickException(str(error)) from None
+        except OSError as error:  # no space, no permission, a file where a folder should be
+            if error.filename is None:
+                raise
+            raise click.ClickException(f"{error.filename}: {error.strerror}.") from None
+        except Stopped as stopped:
+            click.echo(stopped, err=True)
+            sys.exit(128 + stopped.number)
+
+    def resolve_command(self, context: click.Context, args: list[str]):
+        """Find a stage; `train` gets the team's hyperparameters as options, which need torch to be read."""
+        name, command, rest = super().resolve_command(context, args)
+        if name == "train" and command:
+            options = [_option(item) for item in fields(self.team.code().training.Hyperparameters)]
+            command = click.Command(name, callback=command.callback, params=[*command.params, *options], help=command.help)
+        return name, command, rest
+
+    def _check_origin(self) -> None:
+        """Refuse to run with the mlops of another repository, which a shared environment can bring in."""
+        ours = self.team.package.resolve().parent
+        if Path(__file__).resolve().parents[1] != ours:
+            raise UserError(f"mlops was imported from {Path(__file__).parent}, not from {ours}. Type: export PYTHONPATH={ours}")
+
+
+def stages(team: Team) -> Stages:
+    """Return the commands of a team's package."""
+    group = Stages(
+        "stages", callback=processes.exit_on_signals, context_settings={**SETTINGS, "obj": team},
+        help="Train, package and serve a model.",
+        commands=[prepare, train, best, package, serve, predict, drift, run_pipeline, check],
+    )  # fmt: skip
+    group.team = team
+    return group
+
+
+@click.command()
+@click.option("--source", help="Default: the package's own, data.DEFAULT_SOURCE.")
+@click.option("--output", type=PATH, default=datasets.FILE)
+@click.pass_obj
+def prepare(team: Team, source: str | None, output: Path) -> None:
+    """Write a source as one file of tensors, and the schema the first time."""
+    source = source or team.data.DEFAULT_SOURCE
+    dataset = team.prepare(source, output)
+    counts = ", ".join(f"{count} {name}" for name, count in dataset.counts.items())
+    click.echo(f"{output}: {counts}; source {source}, digest {dataset.origin['digest']}")
+
+
+def _option(item: Field) -> click.Option:
+    """A hyperparameter as an option."""
+    limits = dict(item.metadata)
+    text, choices = limits.pop("help"), limits.pop("choices", None)
+    kind: click.ParamType
+    if choices:
+        kind = click.Choice(choices)
+    elif item.type is int:
+        kind = click.IntRange(min=limits.get("min"))
+    else:
+        low, high = limits.get("above", limits.get("min")), limits.get("below")
+        kind = click.FloatRange(min=low, max=high, min_open="above" in limits, max_open=high is not None)
+    return click.Option([f"--{item.name.replace('_', '-')}"], type=kind, help=text, show_default=False)
+
+
+@click.command()
+@DATA
+@click.option("--bucket", help="Google Cloud Storage bucket to copy the model to.")
+@click.option("--name", default="train", envvar=NAME_VARIABLE, help="Name of the run.")
+@click.option("--resume", metavar="UUID", help="Go on with a run that was stopped, with its own hyperparameters.")
+@click.option("--distributed", "distributed_job", is_flag=True, help="One of several processes, as torchrun starts them.")
+@click.pass_obj
+def train(
+    team: Team, data_file: Path, bucket: str | None, name: str, resume: str | None, distributed_job: bool, **given: Any
+) -> None:
+    """Train one model, recorded as one run."""
+    from . import distributed, trainer
+
+    code = team.code()
+    context = click.get_current_context()
+    typed = [key for key in ("name", *given) if context.get_parameter_source(key) == ParameterSource.COMMANDLINE]
+    if resume and typed:
+        names = ", ".join(f"--{key.replace('_', '-')}" for key in typed)
+        raise UserError(f"--resume goes on with the run's own hyperparameters; leave out {names}.")
+    chosen = {key: value for key, value in given.items() if value is not None}
+    hyperparameters = None if resume else code.training.hyperparameters(**chosen)
+    trainer.train(code, hyperparameters, data_file, name, bucket, resume, distributed_job)
+    if distributed_job:
+        distributed.exit_now()
+
+
+@click.command()
+@DATA
+@click.option("--metric", default=SCORE)
+@click.option("--mode", type=click.Choice(["max", "min"]), default="max")
+@click.option("--run", "uuid", help="This run (its uuid or the beginning of it) and no other.")
+@click.option("--id", "only_id", is_flag=True, help="Print the best run's id alone, for scripts.")
+@click.pass_obj
+def best(team: Team, data_file: Path, metric: str, mode: str, uuid: str | None, only_id: bool) -> None:
+    """Rank the runs of the data and code of now; list those of others below."""
+    from . import runs
+
+    ranking = runs.Ranking([runs.find(uuid)], []) if uuid else runs.rank(_lineage(team, data_file), metric, mode)
+    click.echo(ranking.best.uuid if only_id else runs.table(ranking, metric))
+
+
+def _lineage(team: Team, data_file: Path) -> dict[str, str]:
+    origin = datasets.read_origin(data_file)
+    if origin is None:
+        datasets.load(data_file)  # says what is wrong with it
+        raise UserError(f"{data_file} is damaged. Make it again with: make data")
+    return team.lineage(origin)
+
+
+@click.command()
+@DATA
+@click.option("--run", "uuid", help="A run's uuid or its beginning. Default: the best run.")
+@click.option("--output", type=PATH, default=BUNDLE)
+@click.pass_obj
+def package(team: Team, data_file: Path, uuid: str | None, output: Path) -> None:
+    """Make a serving bundle of a run."""
+    from . import bundle, lineage, runs
+
+    run = runs.find(uuid) if uuid else runs.rank(_lineage(team, data_file)).best
+    metadata = bundle.package(team.code(), run, output, data_file)
+    if run.inputs.get("mlops_digest") != lineage.mlops_digest():
+        click.echo(f"Run {run.uuid} was trained by another version of src/mlops.", err=True)
+    told = f"{metadata['metric']} {metadata['metrics'][SCORE]:.4f} on validation"
+    click.echo(f"{output}: run {run.uuid}, {told}; ONNX Runtime answers as PyTorch does")
+
+
+@click.command()
+@click.option("--bundle", type=PATH, default=BUNDLE)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+def serve(bundle: Path, port: int) -> None:
+    """Serve a bundle with the real Seldon server until Ctrl-C."""
+    from . import local_server
+
+    with local_server.server(bundle, port) as (url, process):
+        click.echo(f"Serving {bundle} at {url}. Ask it with `make predict`; Ctrl-C ends it.")
+        code = process.wait()
+    raise UserError(f"The server ended by itself with exit code {code}.")
+
+
+@click.command()
+@click.option("--url", help="Address of the server or its gateway. Default: the server that `make serve` runs.")
+@click.option("--index", "indices", type=int, multiple=True, help="A test example of the prepared data; repeatable.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=10, help="In seconds.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
+@click.argument("images", nargs=-1, type=PATH)
+def predict(url: str | None, indices: tuple[int, ...], timeout: float, as_json: bool, images: tuple[Path, ...]) -> None:
+    """Ask a served model about examples: pictures of the schema's size, or test examples."""
+    from . import client, local_server, pictures, schema
+
+    if not images and not indices:
+        raise UserError("Nothing to ask about: give image files, or test examples with --index.")
+    url = url or local_server.published()
+    if not url:
+        raise UserError("No server runs here. Start one with `make serve` in another terminal, or give --url.")
+    questions = []
+    if images:
+        known = schema.read()
+        if known is None:
+            raise UserError(f"There is no {schema.FILE}, which says what the model takes. Make it with: make data")
+        questions = [client.Question(str(path), pictures.read(path, known.inputs)) for path in images]
+    if indices:
+        questions += client.test_examples(indices)
+    answers = client.ask(url, questions, timeout)
+    click.echo(json.dumps(client.as_json(answers), indent=1) if as_json else client.table(answers))
+
+
+@click.command()
+@click.option("--window", type=click.FloatRange(min=0), default=0, help="Judge only what arrives in so many seconds.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.argument("urls", nargs=-1)
+def drift(window: float, as_json: bool, urls: tuple[str, ...]) -> None:
+    """Check the served model for input drift.
+
+    URLS are metrics pages (http://HOST:6000/metrics); without one, that of the server that `make serve` runs. Exit
+    code 0: none; 1: the inputs have moved; 2: it cannot be said, and why.
+    """
+    from . import drift, local_server
+
+    urls = urls or tuple(filter(None, [local_server.published("metrics")]))
+    if not urls:
+        raise click.UsageError("No server runs here. Start one with `make serve`, or give its metrics page's address.")
+    try:
+        report = drift.check(list(urls), window)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    click.echo(json.dumps(report, indent=1) if as_json else drift.as_text(report))
+    sys.exit({"quiet": 0, "moved": 1, "too few": 2}[report["verdict"]])
+
+
+@click.command("pipeline")
+@click.pass_obj
+def run_pipeline(team: Team) -> None:
+    """Run every stage from the data to answers, each only where its inputs have changed."""
+    from . import pipeline
+
+    pipeline.run(team, click.echo)
+
+
+@click.command()
+@click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), hidden=True)
+@click.argument("names", nargs=-1)
+@click.pass_context
+def check(context: click.Context, root: Path | None, names: tuple[str, ...]) -> None:
+    """Check the platform's files with the tools that will read them; NAMES chooses among the checks."""
+    from . import project
+    from .platform import check as checks
+
+    unknown = [name for name in names if name not in checks.CHECKS]
+    if unknown:
+        raise click.UsageError(f"There is no check {unknown[0]}; there are: {', '.join(checks.CHECKS)}.")
+    stages = context.find_root().command
+    sys.exit(0 if checks.run(root or project.ROOT, names, stages) else 1)

@@ -1,0 +1,68 @@
+"""Call git, apart from the settings and variables of the shell that would change its answers."""
+
+import os
+import subprocess
+from pathlib import Path
+
+# git sets these for its hooks: they would send our commands to another repository. The Makefile's PYTHONPATH is the
+# source here, where a module may have the name of one of cruft's.
+_FOREIGN = (
+    "PYTHONPATH",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_COMMON_DIR",
+    "GIT_PREFIX",
+)
+
+# A person's own settings that would change what git answers, or keep it out of our scratch repositories.
+_SETTINGS = {"color.ui": "never", "status.showUntrackedFiles": "normal", "safe.bareRepository": "all"}
+
+
+class GitError(Exception):
+    """git failed; the text is its message."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment for git, and for programs that call it."""
+    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    return kept | configured(_SETTINGS, kept) | more
+
+
+def configured(settings: dict[str, str], around: dict[str, str]) -> dict[str, str]:
+    """Return the variables that add settings of git's to those in an environment."""
+    count = int(around.get("GIT_CONFIG_COUNT") or 0)
+    found = {"GIT_CONFIG_COUNT": str(count + len(settings))}
+    for number, (key, value) in enumerate(settings.items(), start=count):
+        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
+
+
+def git(
+    folder: Path,
+    *arguments: str,
+    stdin: str | None = None,
+    fine: tuple[int, ...] = (0,),
+    variables: dict[str, str] | None = None,
+) -> str:
+    """Return what git prints in `folder`, with `variables` in its environment; exit codes not in `fine` fail."""
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="surrogateescape",  # a file's name can be any bytes
+        env=environment(**(variables or {})),
+        check=False,
+    )
+    if done.returncode not in fine:
+        raise GitError((done.stderr or done.stdout).strip() or f"git {arguments[0]} ended with {done.returncode}")
+    return done.stdout
+
+
+def listed(output: str) -> list[str]:
+    """Return the items of a list that git ends with NUL (-z)."""
+    return output.split("\0")[:-1]

@@ -1,0 +1,168 @@
+"""Inputs that are pictures of one size: what a request may hold, and what pictures look like in numbers."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from typing import ClassVar
+
+import numpy as np
+
+from .errors import Refused
+
+STATISTICS = {  # one number for each picture, and what it tells
+    "mean": "mean value",
+    "ink": "share of values in the upper half of the range",
+    "roughness": "mean step between neighbors",
+    "row": "center of brightness, rows down from the middle",
+    "column": "center of brightness, columns right from the middle",
+    "slant": "correlation of row and column in the brightness",
+    "height": "log of the brightness's height over its width",
+}
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pictures [height, width, channels] of values from `low` to `high`."""
+
+    height: int
+    width: int
+    channels: int = 1
+    low: int = 0
+    high: int = 255
+    kind: ClassVar[str] = "images"
+    unit: ClassVar[str] = "image"
+    statistics: ClassVar[dict[str, str]] = STATISTICS
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "channels"):
+            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it is a whole number above 0")
+        if not self.low < self.high:
+            raise ValueError(f"low is {self.low!r} and high {self.high!r}; low must be less than high")
+
+    @classmethod
+    def infer(cls, inputs: np.ndarray) -> "Images":
+        """Return the schema of uint8 pictures [N, height, width, channels]."""
+        return cls(*map(int, inputs.shape[1:]))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example, as the model takes it."""
+        return self.height, self.width, self.channels
+
+    @property
+    def size(self) -> int:
+        return self.height * self.width * self.channels
+
+    @property
+    def accepts(self) -> str:
+        """The shapes that a request may have, in words."""
+        size, channels = f"{self.height} x {self.width}", self.channels
+        if channels == 1:
+            return f"N x {size}, N x {self.size}, N x 1 x {size}, N x {size} x 1 or one {size}"
+        return f"N x {size} x {channels}, N x {self.size}, N x {channels} x {size} or one {size} x {channels}"
+
+    def read_json(self, values: list, field: str) -> np.ndarray:
+        """Return lists of numbers as float32 [N, *shape].
+
+        Raises:
+            Refused: they are ragged, hold something else than numbers, or are no pictures of this schema.
+        """
+        return self.read_array(_array_of(values, field, self.accepts))
+
+    def read_bytes(self, content: bytes) -> np.ndarray:
+        """Return one byte for each value, row by row, as float32 [N, *shape]."""
+        if len(content) % self.size:
+            raise Refused(f"binData holds {len(content)} bytes, not a multiple of {self.size}: send one byte a value.")
+        return self.read_array(np.frombuffer(content, dtype=np.uint8).reshape(-1, self.size))
+
+    def read_array(self, array: np.ndarray) -> np.ndarray:
+        """Return pictures in one of the accepted shapes as float32 [N, *shape]."""
+        if array.size == 0:
+            raise Refused(f"There is no image in the request: send images as {self.accepts}.")
+        pictures = self._arranged(array)
+        if pictures is None:
+            seen = " x ".join(map(str, array.shape[:6])) + (" x ..." if array.ndim > 6 else "")
+            raise Refused(f"Images have the shape {self.accepts}; these have {seen}.")
+        whole_bytes = array.dtype == np.uint8 and self.low <= 0 and self.high >= 255
+        if not whole_bytes and not (array.min() >= self.low and array.max() <= self.high):  # false for NaN too
+            raise Refused(f"Pixels are finite numbers from {self.low} to {self.high}; these are not.")
+        return pictures.astype(np.float32)
+
+    def _arranged(self, array: np.ndarray) -> np.ndarray | None:
+        """The same values as [N, *shape]; None when the shape is not one of the accepted."""
+        flat, first = (self.size,), (self.channels, self.height, self.width)
+        if array.ndim and array.shape[1:] in (self.shape, flat):
+            return array.reshape(-1, *self.shape)
+        if array.ndim and array.shape[1:] == first:
+            return array.transpose(0, 2, 3, 1)
+        if array.shape == self.shape:
+            return array[None]
+        without_channel = (self.height, self.width)
+        if self.channels == 1 and (array.shape == without_channel or array.shape[1:] == without_channel):
+            return array.reshape(-1, *self.shape)
+        return None
+
+    def describe(self, inputs: np.ndarray) -> np.ndarray:
+        """Return what each picture [N, *shape] looks like: float64 [N, len(STATISTICS)], in the order of STATISTICS.
+
+        Brightness is the mean over the channels above `low`. A picture without any counts as centered and round.
+        """
+        bright = np.asarray(inputs, dtype=np.float32).reshape(-1, self.height * self.width, self.channels).mean(axis=2)
+        bright = bright - self.low if self.low else bright
+        total, row, column, rows, columns, both = (bright @ _moments(self.height, self.width)).T
+        ink = np.maximum(total, 1.0)
+        row, column = row / ink, column / ink
+        tall = np.maximum(rows / ink - row * row, 0.01)
+        wide = np.maximum(columns / ink - column * column, 0.01)
+        found = np.empty((len(bright), len(STATISTICS)))
+        found[:, 0] = total / bright.shape[1] + self.low
+        found[:, 1] = np.count_nonzero(bright > (self.high - self.low) / 2, axis=1) / bright.shape[1]
+        found[:, 2] = np.abs(bright[:, 1:] - bright[:, :-1]).mean(axis=1)
+        found[:, 3], found[:, 4] = row, column
+        found[:, 5] = (both / ink - row * column) / np.sqrt(tall * wide)
+        found[:, 6] = 0.5 * np.log(tall / wide)
+        return found
+
+
+@lru_cache
+def _moments(height: int, width: int) -> np.ndarray:
+    """Columns that turn a picture's brightness into its total, and first and second moments about the middle."""
+    row, column = np.mgrid[0:height, 0:width].reshape(2, -1).astype(np.float32)
+    row, column = row - (height - 1) / 2, column - (width - 1) / 2
+    return np.stack([np.ones_like(row), row, column, row * row, column * column, row * column], axis=1)
+
+
+def _array_of(values, field: str, accepts: str) -> np.ndarray:
+    """Numbers from JSON as an array."""
+    if not isinstance(values, list):
+        raise Refused(f"{field} must be a list of numbers.")
+    try:
+        return _from_bytes(values)
+    except (TypeError, ValueError, IndexError):
+        pass
+    try:
+        array = np.array(values)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise Refused(f"{field} is ragged or nested too deep: send images as {accepts}.") from None
+    if array.size and array.dtype.kind not in "iuf":
+        raise Refused(f"{field} holds something that is not a number.")
+    return array
+
+
+def _from_bytes(values: list) -> np.ndarray:
+    """Lists of whole numbers from 0 to 255 as uint8, in a third of the time that numpy takes to read them.
+
+    TypeError, ValueError or IndexError when they are other numbers, none, or ragged: numpy decides about those.
+    """
+    rows, shape = [values], []
+    while True:
+        (length,) = {*map(len, rows)}
+        shape.append(length)
+        if not isinstance(rows[0][0], list):
+            break
+        rows = [*chain.from_iterable(rows)]
+    pixels = np.frombuffer(b"".join(map(bytes, rows)), dtype=np.uint8)
+    if pixels.max() < 2:
+        raise ValueError("true and false would look like these")
+    return pixels.reshape(shape)

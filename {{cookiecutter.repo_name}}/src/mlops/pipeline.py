@@ -1,0 +1,114 @@
+"""Data, training, the best run, its bundle, a server, its answers: each stage only where its inputs have changed."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import client, pictures, runs
+from . import dataset as datasets
+from .errors import UserError
+from .files import atomic_file
+from .serving.bundle_files import BUNDLE, MODEL, read_metadata
+from .team import Team
+
+ANSWERS = Path("build/answers.json")
+PICTURE = Path("build/answers.png")
+SERVER_LOG = Path("build/serving.log")
+Echo = Callable[[str], None]
+
+
+def run(team: Team, echo: Echo) -> list[dict]:
+    """Run every stage and return the answers for the samples; with nothing changed, those of the last time."""
+    _stage(echo, "data", lambda: _data(team))
+    _stage(echo, "train", lambda: _train(team, echo))
+    dataset = datasets.load()
+    best = runs.rank(team.lineage(dataset.origin)).best
+    metric = dataset.schema.outputs.metric
+    echo(f"best     run {best.uuid}: {metric} {best.outputs[runs.SCORE]:.4f} on validation")
+    _stage(echo, "package", lambda: _package(team, best))
+    questions = client.samples(team.data.SAMPLES, dataset.schema)
+    _stage(echo, "serve", lambda: _serve_and_ask(questions, dataset.schema.inputs.kind))
+    answers = [client.Answer(**answer) for answer in json.loads(ANSWERS.read_text(encoding="utf-8"))["answers"]]
+    echo(f"predict\n{client.table(answers)}")
+    served = read_metadata() or {}
+    if {answer.run for answer in answers} != {best.uuid}:
+        raise UserError(f"Run {answers[0].run} answered, and run {best.uuid} was packaged. Try again: make clean pipeline")
+    shown = f"; picture: {PICTURE}" if PICTURE.is_file() else ""
+    echo(f"{metric} {served['metrics'][f'test_{runs.SCORE}']:.4f} on the test examples{shown}")
+    return client.as_json(answers)
+
+
+def _stage(echo: Echo, name: str, work: Callable[[], str | None]) -> None:
+    """Run a stage and say what it made and how long that took; it gives None when there was nothing to do."""
+    began = time.perf_counter()
+    made = work()
+    echo(f"{name:8} {made or 'up to date'}" + (f"  ({time.perf_counter() - began:.1f} s)" if made else ""))
+
+
+def _data(team: Team) -> str | None:
+    origin = datasets.read_origin()
+    # Data of another source was prepared on purpose; it is up to date with that one.
+    source = origin["source"] if origin else team.data.DEFAULT_SOURCE
+    wanted = {"fingerprint": team.data.fingerprint(source), "seed": str(datasets.SEED)}
+    if origin and wanted.items() <= origin.items() and datasets.fits_schema():
+        return None
+    counts = team.prepare(source).counts
+    return f"{datasets.FILE}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _train(team: Team, echo: Echo) -> str | None:
+    from . import trainer
+
+    code = team.code()
+    hyperparameters = code.training.hyperparameters()
+    if trainer.find_finished(code, hyperparameters):
+        return None
+    return f"run {trainer.train(code, hyperparameters, echo=lambda line: echo(f'         {line}'))}"
+
+
+def _package(team: Team, best: runs.Run) -> str | None:
+    from . import bundle
+
+    if bundle.is_current(team.package, best):
+        return None
+    bundle.package(team.code(), best)
+    return str(BUNDLE)
+
+
+def _serve_and_ask(questions: list[client.Question], kind: str) -> str | None:
+    from . import local_server
+
+    key = _answers_key(questions)
+    if _asked_before() == key and (PICTURE.is_file() or kind != "images"):
+        return None
+    PICTURE.unlink(missing_ok=True)
+    try:
+        with SERVER_LOG.open("wb") as log, local_server.server(log=log.fileno(), publish=False) as (url, _):
+            answers = client.ask(url, questions)
+    except UserError as error:
+        raise UserError(f"{error} The server's log: {SERVER_LOG}") from None
+    if kind == "images":
+        with atomic_file(PICTURE) as draft:
+            captions = [f"{answer.answer}  {answer.probability:.1%}" for answer in answers]
+            pictures.sheet([question.inputs for question in questions], captions).save(draft)
+    with atomic_file(ANSWERS) as draft:
+        draft.write_text(json.dumps({"key": key, "answers": client.as_json(answers)}, indent=1), encoding="utf-8")
+    return f"{url} answered {len(answers)} examples over HTTP and was ended; its log: {SERVER_LOG}"
+
+
+def _answers_key(questions: list[client.Question]) -> str:
+    """Return the SHA-256 (hex) of all that an answer depends on: the bundle and the examples."""
+    sha = hashlib.sha256(json.dumps(read_metadata(), sort_keys=True).encode())
+    sha.update((BUNDLE / MODEL).read_bytes())
+    for question in questions:
+        sha.update(question.name.encode() + question.inputs.tobytes())
+    return sha.hexdigest()
+
+
+def _asked_before() -> str | None:
+    try:
+        return json.loads(ANSWERS.read_text(encoding="utf-8"))["key"]
+    except (OSError, ValueError, KeyError):
+        return None

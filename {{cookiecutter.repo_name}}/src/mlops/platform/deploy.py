@@ -1,0 +1,274 @@
+"""`make deploy` and `make canary`: the model's image, by its digest, to the cluster of this repository.
+
+Prints what it would apply and to which context, asks, applies it, and waits until Seldon says that it serves. When it
+does not get there, what was deployed before is put back; until then the old pods are kept, and go on answering.
+The workflow's last step is this program too, with --in-cluster: there the pod's own account says which cluster it is.
+In that image there are only click, PyYAML and the standard library.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import yaml
+
+from .. import processes, project
+from ..errors import UserError
+from . import seldon_rules, user_errors
+
+SELDON = project.ROOT / "aisg-context/seldon"
+RECORD = Path("build/model-image.json")  # the image that make model-image made last
+NAMESPACE, CANDIDATE = "seldon", "candidate"
+KIND = "seldondeployments.machinelearning.seldon.io"
+DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
+SETTLED = 30  # seconds after which a deployment that stayed available is taken to have had nothing to change
+PAUSE = 3  # seconds between looks
+# The machine's own, which knows how to log in; the environment's where there is none
+PLACES = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
+
+
+def kubectl(*words: str, text: str | None = None) -> subprocess.CompletedProcess:
+    """Run kubectl and return its exit code and what it printed."""
+    program = shutil.which("kubectl", path=PLACES)
+    if not program:
+        raise UserError("kubectl is not installed; see https://kubernetes.io/docs/tasks/tools/")
+    return subprocess.run([program, *words], input=text, capture_output=True, text=True, check=False)
+
+
+class Cluster:
+    """kubectl on one cluster."""
+
+    def __init__(self, context: str | None) -> None:
+        self.words = [f"--namespace={NAMESPACE}"] + ([f"--context={context}"] if context else [])
+
+    def deployed(self, name: str) -> dict | None:
+        """The SeldonDeployment that is there now."""
+        answer = kubectl(*self.words, "get", KIND, name, "--output=json", "--ignore-not-found")
+        if answer.returncode:
+            raise UserError(f"kubectl: {_last_line(answer.stderr)}")
+        return json.loads(answer.stdout) if answer.stdout.strip() else None
+
+    def apply(self, manifest: dict) -> None:
+        answer = kubectl(*self.words, "apply", "--filename=-", text=json.dumps(manifest))
+        if answer.returncode:
+            raise UserError(f"kubectl did not apply it: {_last_line(answer.stderr)}")
+        click.echo(answer.stdout.strip())
+
+
+def _last_line(text: str) -> str:
+    """The message of kubectl's; the lines before it are its log."""
+    return (text.strip().splitlines() or ["it gave no reason"])[-1]
+
+
+def check_context(wanted: str | None) -> str:
+    """Return the context to use, once it is known to be one of this repository's project.
+
+    gcloud calls a cluster gke_PROJECT_ZONE_NAME in kubectl's configuration, whatever its context is called.
+    """
+    own = project.cluster()
+    remedy = (
+        f"Get the right one: gcloud container clusters get-credentials {own['name']} --zone={own['zone']} "
+        f"--project={own['project']}, or choose another: --context NAME"
+    )
+    answer = kubectl("config", "view", "--output=json")
+    config = json.loads(answer.stdout or "{}")
+    name = wanted or config.get("current-context")
+    if not name:
+        raise UserError(f"kubectl has no current context. {remedy}")
+    contexts = {item["name"]: item.get("context") or {} for item in config.get("contexts") or []}
+    if name not in contexts:
+        raise UserError(f"kubectl has no context {name}; it has: {', '.join(contexts) or 'none'}. {remedy}")
+    cluster = contexts[name].get("cluster", "")
+    parts = cluster.split("_")
+    if len(parts) != 4 or parts[:2] != ["gke", own["project"]]:
+        raise UserError(
+            f"The context {name} is of the cluster {cluster or '(none)'}, which is not in this repository's project, "
+            f"{own['project']}. Nothing was touched. {remedy}"
+        )
+    return name
+
+
+def kustomization(overlay: str, images: dict[str, dict], traffic: int) -> dict:
+    """Return what is put over an overlay: the images by digest, the run and the commit as labels, the traffic.
+
+    Args:
+        images: by role, `main` and `candidate`: {"image", "run", "commit"}.
+    """
+    folder = SELDON / ("base" if overlay == "base" else f"overlays/{overlay}")
+    own_image = project.images()[0] + "/model"
+    names = {"main": own_image, CANDIDATE: CANDIDATE}  # as the base and the overlays write them
+    two_predictors = overlay in ("canary", "shadow")
+    patch = []
+    for number, role in enumerate(images):
+        place = f"{number}/componentSpecs/0" if two_predictors else f"0/componentSpecs/{number}"
+        for label in ("run", "commit"):
+            path = f"/spec/predictors/{place}/metadata/labels/model~1{label}"
+            patch.append({"op": "replace", "path": path, "value": images[role][label]})
+    if overlay == "canary":
+        shares = {0: 100 - traffic, 1: traffic}
+        paths = {f"/spec/predictors/{number}/traffic": share for number, share in shares.items()}
+        patch += [{"op": "replace", "path": path, "value": share} for path, share in paths.items()]
+    return {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [folder],
+        "images": [_image(names[role], item["image"]) for role, item in images.items()],
+        "patches": [{"target": {"kind": "SeldonDeployment"}, "patch": json.dumps(patch)}],
+    }
+
+
+def _image(name: str, image: str) -> dict:
+    new_name, _, digest = image.partition("@")
+    return {"name": name, "newName": new_name, "digest": digest}
+
+
+def build(overlay: str, images: dict[str, dict], traffic: int) -> dict:
+    """Return the SeldonDeployment to apply: kustomize makes it, and the operator's rules are checked."""
+    folder = Path(os.environ.get("DEPLOY_FOLDER", "build/deploy")).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    content = kustomization(overlay, images, traffic)
+    content["resources"] = [os.path.relpath(path, folder) for path in content["resources"]]  # kustomize takes no other
+    (folder / "kustomization.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    built = kubectl("kustomize", str(folder))
+    if built.returncode:
+        raise UserError(f"kustomize: {built.stderr.strip()}")
+    manifest = yaml.safe_load(built.stdout)
+    wrong = [f"{field}: {message}" for field, message in seldon_rules.faults(manifest)]
+    if wrong:
+        raise UserError("Seldon would refuse this:\n  " + "\n  ".join(wrong))
+    return manifest
+
+
+def described(manifest: dict) -> str:
+    """Return what a manifest deploys, in a few lines."""
+    lines = [f"SeldonDeployment {manifest['metadata']['name']} in {manifest['metadata']['namespace']}"]
+    for predictor in manifest["spec"]["predictors"]:
+        share = "a shadow" if predictor.get("shadow") else f"{predictor.get('traffic', 100)} % of the traffic"
+        lines.append(f"  predictor {predictor['name']}: {share}")
+        for component in predictor["componentSpecs"]:
+            for container in component["spec"]["containers"]:
+                lines.append(f"    {container['name']}: {container['image']}")
+    return "\n".join(lines)
+
+
+def main_of(deployed: dict | None) -> dict:
+    """Return the image, run and commit that serve now, for an overlay that puts a candidate beside them."""
+    if deployed is None:
+        raise UserError("Nothing is deployed that a candidate could stand beside. Start with: make deploy")
+    component = deployed["spec"]["predictors"][0]["componentSpecs"][0]
+    labels = (component.get("metadata") or {}).get("labels") or {}
+    image = component["spec"]["containers"][0]["image"]
+    return {"image": image, "run": labels.get("model/run", "unknown"), "commit": labels.get("model/commit", "unknown")}
+
+
+def restorable(deployed: dict) -> dict:
+    """Return what was deployed, without what the cluster wrote into it."""
+    metadata = deployed["metadata"]
+    kept = {key: metadata[key] for key in ("name", "namespace", "labels") if key in metadata}
+    return {"apiVersion": deployed["apiVersion"], "kind": deployed["kind"], "metadata": kept, "spec": deployed["spec"]}
+
+
+def wait(look: Callable[[], dict | None], timeout: float, now=time.monotonic, sleep=time.sleep) -> str:
+    """Wait until Seldon says that it serves; return the reason when it does not, else "".
+
+    Right after a change the state is still the old one's: Available counts once another state was seen, or when nothing
+    moved for SETTLED seconds.
+    """
+    began, moved, state = now(), False, ""
+    while now() - began < timeout:
+        status = (look() or {}).get("status") or {}
+        state = status.get("state", "")
+        if state == "Failed":
+            return f"Seldon says Failed: {status.get('description') or 'without a description'}"
+        moved |= state != "Available"
+        if state == "Available" and (moved or now() - began >= SETTLED):
+            return ""
+        sleep(PAUSE)
+    return f"after {timeout:g} s it is {state or 'without a state'}"
+
+
+def roll_out(cluster: Cluster, manifest: dict, before: dict | None, timeout: float) -> None:
+    """Apply and wait; put back what was there when it does not get ready."""
+    name = manifest["metadata"]["name"]
+    cluster.apply(manifest)
+    reason = wait(lambda: cluster.deployed(name), timeout)
+    if not reason:
+        address = f"http://<gateway>:8003/seldon/{NAMESPACE}/{name}/api/v1.0/predictions"
+        click.echo(f"{name} serves. Ask it: make predict URL={address}")
+        return
+    look = f"See kubectl --namespace={NAMESPACE} describe sdep {name} and its pods' logs."
+    if before is None:
+        raise UserError(f"It does not serve: {reason}. It was the first, so it is left as it is. {look}")
+    cluster.apply(restorable(before))
+    raise UserError(f"It does not serve: {reason}. What was deployed before was put back. {look}")
+
+
+def given_image(image: str | None, run: str | None, commit: str | None) -> dict:
+    """Return the image to deploy: the one given, else the one that make model-image pushed last."""
+    if not image:
+        try:
+            record = json.loads(RECORD.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            text = "Which image? Make one: make model-image ARGS=--push, or give IMAGE=..."
+            raise UserError(text) from None
+        if not record.get("digest"):
+            raise UserError(f"{record['image']} was not pushed. Push it: make model-image ARGS=--push")
+        image, run, commit = f"{record['image'].rpartition(':')[0]}@{record['digest']}", record["run"], record["commit"]
+    if not DIGEST.fullmatch(image):
+        raise UserError(
+            f"{image} is no image by its digest, NAME@sha256:<64 hexadecimal digits>; "
+            "a tag can come to mean another image."
+        )
+    return {"image": image, "run": run or "unknown", "commit": commit or "unknown"}
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--overlay", type=click.Choice(["base", "canary", "shadow", "ab-test", "bandit"]), default="base")
+@click.option("--image", help="NAME@sha256:... Default: the one that make model-image pushed last.")
+@click.option("--run", help="The run that the image is of, for the labels.")
+@click.option("--commit", help="The commit that the run is of, for the labels.")
+@click.option("--main-image", help="The image that the candidate stands beside. Default: the one that serves now.")
+@click.option(
+    "--traffic", type=click.IntRange(0, 100), default=10, help="Of a canary: the candidate's share in percent."
+)
+@click.option("--context", help="A context of kubectl. Default: the current one.")
+@click.option("--in-cluster", is_flag=True, help="With the account of the pod that this runs in.")
+@click.option("--dry-run", is_flag=True, help="Print the whole manifest and touch nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--timeout", type=click.FloatRange(min=1), default=600, help="Seconds to wait until it serves.")
+@user_errors()
+def main(
+    overlay: str, image: str | None, run: str | None, commit: str | None, main_image: str | None, traffic: int,
+    context: str | None, in_cluster: bool, dry_run: bool, yes: bool, timeout: float,
+) -> None:  # fmt: skip
+    """Deploy the model's image with Seldon."""
+    processes.exit_on_signals()
+    new = given_image(image, run, commit)
+    context = None if in_cluster else check_context(context)
+    cluster = Cluster(context)
+    name = yaml.safe_load((SELDON / "base/deployment.yml").read_text(encoding="utf-8"))["metadata"]["name"]
+    offline = dry_run and (overlay == "base" or main_image)
+    before = None if offline else cluster.deployed(name)
+    images = {"main": new}
+    if overlay != "base":
+        images = {"main": given_image(main_image, None, None) if main_image else main_of(before), CANDIDATE: new}
+    manifest = build(overlay, images, traffic)
+    click.echo(f"{described(manifest)}\nto the context {context or '(of this pod)'}, in place of:")
+    click.echo(described(before) if before else "nothing" if not offline else "(not looked at)")
+    if dry_run:
+        click.echo(yaml.safe_dump(manifest, sort_keys=False))
+        return
+    if not yes and not click.confirm("Apply it?"):
+        raise UserError("Nothing was changed.")
+    roll_out(cluster, manifest, before, timeout)
+
+
+if __name__ == "__main__":
+    main(prog_name="deploy")

@@ -1,0 +1,104 @@
+"""`make images`, `login` and `push`: the images of this repository, by docker, podman or buildah, whichever is here.
+
+An image is made of docker/NAME.Dockerfile and called <prefix>/NAME:<version>, both from pyproject.toml.
+"""
+
+import shutil
+import subprocess
+import sys
+
+import click
+
+from .. import gitcommand, project
+from ..errors import UserError
+from . import user_errors
+
+BUILDERS = ["docker", "podman", "buildah"]
+NAMES = sorted(path.name.removesuffix(".Dockerfile") for path in (project.ROOT / "docker").glob("*.Dockerfile"))
+BUILDER = click.option("--builder", type=click.Choice(BUILDERS), help="Default: the first that works here.")
+FLAGS = click.option("--flag", "flags", multiple=True, help="One more word for the builder, such as --flag=--no-cache.")
+
+
+def find_builder(wanted: str | None = None) -> str:
+    """Return the program asked for, or the first of those that can build and push an image and works here."""
+    installed = [name for name in ([wanted] if wanted else BUILDERS) if shutil.which(name)]
+    for name in installed:
+        # A client may be here without its engine, which has to be asked.
+        if not subprocess.run([name, "info"], capture_output=True, check=False).returncode:
+            return name
+    if installed:
+        raise UserError(f"{' and '.join(installed)} cannot build here. The reason: {installed[0]} info")
+    raise UserError(f"This needs {wanted or 'docker, podman or buildah'}; see https://docs.docker.com/engine/install/")
+
+
+def run(*command: str, text: str | None = None) -> None:
+    """Show a command and run it; `text` is its standard input."""
+    click.echo(" ".join(command))
+    code = subprocess.run(command, cwd=project.ROOT, input=text, text=True, check=False).returncode
+    if code:
+        raise UserError(f"{command[0]} ended with exit code {code}; its own message is above.")
+
+
+def source() -> dict[str, str]:
+    """Return the commit of the source and whether files differ from it, as build arguments; nothing without git."""
+    try:
+        commit = gitcommand.git(project.ROOT, "rev-parse", "HEAD").strip()
+        changes = gitcommand.git(project.ROOT, "status", "--porcelain", "--", ".")
+    except (OSError, gitcommand.GitError):
+        return {}
+    return {"GIT_COMMIT": commit, "GIT_DIRTY": "true" if changes else "false"}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Build and push the images of this repository."""
+
+
+@main.command()
+@BUILDER
+@FLAGS
+@click.option("--accelerator", type=click.Choice(["cpu", "cuda"]), default="cpu", help="For the images with torch.")
+@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+@user_errors()
+def build(builder: str | None, flags: tuple[str, ...], accelerator: str, names: tuple[str, ...]) -> None:
+    """Build the images called NAMES, or all."""
+    program = find_builder(builder)
+    prefix, version = project.images()
+    for name in names or NAMES:
+        arguments = source() | {"VERSION": version}
+        dockerfile = f"docker/{name}.Dockerfile"
+        if "ARG ACCELERATOR" in (project.ROOT / dockerfile).read_text(encoding="utf-8"):
+            arguments["ACCELERATOR"] = accelerator
+        words = [f"--build-arg={key}={value}" for key, value in arguments.items()]
+        run(program, "build", f"--file={dockerfile}", f"--tag={prefix}/{name}:{version}", *words, *flags, ".")
+
+
+@main.command()
+@BUILDER
+@FLAGS
+@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+@user_errors()
+def push(builder: str | None, flags: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """Push the images called NAMES, or all."""
+    program = find_builder(builder)
+    prefix, version = project.images()
+    for name in names or NAMES:
+        run(program, "push", *flags, f"{prefix}/{name}:{version}")
+
+
+@main.command()
+@BUILDER
+@FLAGS
+@user_errors()
+def login(builder: str | None, flags: tuple[str, ...]) -> None:
+    """Log in to the images' registry with an access token of Google's, which is read from the standard input."""
+    token = sys.stdin.read().strip()
+    if not token:
+        raise UserError("No access token came in. Type: gcloud auth print-access-token | make login")
+    host = project.images()[0].partition("/")[0]
+    words = ["--username=oauth2accesstoken", "--password-stdin", *flags, host]
+    run(find_builder(builder), "login", *words, text=token)
+
+
+if __name__ == "__main__":
+    main(prog_name="images")

@@ -1,0 +1,120 @@
+"""Start other programs, wait until they are ready, and end them: with the signals that ask this one to end.
+
+Imports the standard library only: both environments and the images use it.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from .errors import UserError
+
+HOST = "127.0.0.1"
+GRACE = 15  # seconds that a program has to end by itself before it is killed
+
+
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def listens(port: int) -> bool:
+    """Return whether something accepts connections at a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def wait_until_ready(process: subprocess.Popen, ready: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait until `ready` gives True.
+
+    Raises:
+        UserError: the process ended first, or the time ran out.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise UserError(f"{what} ended with exit code {process.returncode} before it was ready; see its output.")
+        if ready():
+            return
+        time.sleep(0.1)
+    raise UserError(f"{what} was not ready after {seconds:g} s.")
+
+
+def end(processes: Sequence[subprocess.Popen], grace: float = GRACE) -> None:
+    """End processes that lead a session each, and all that they started: ask first, then kill."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        alive = [process for process in processes if process.poll() is None]
+        for process in alive:
+            os.killpg(process.pid, number)
+        deadline = time.monotonic() + grace
+        while any(process.poll() is None for process in alive) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+@contextmanager
+def session(command: Sequence[str], **options) -> Iterator[subprocess.Popen]:
+    """Run a program in a session of its own, which ends with the block; `options` go to Popen.
+
+    Signals are deferred while it starts or ends: one in between would leave it running.
+    """
+    with ExitStack() as at_exit:
+        with deferred_signals():
+            process = subprocess.Popen(command, start_new_session=True, **options)
+            at_exit.callback(_end_undisturbed, process)
+        yield process
+
+
+def _end_undisturbed(process: subprocess.Popen) -> None:
+    with deferred_signals():
+        end([process])
+
+
+def termination_signals() -> list[signal.Signals]:
+    """Ctrl-C, kill, and the SIGHUP of a terminal that closes, unless nohup had it ignored."""
+    hang_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hang_up]
+
+
+def exit_on_signals() -> None:
+    """Let each termination signal end this program as Ctrl-C does, so that what it started is ended too."""
+    for number in termination_signals():
+        if number != signal.SIGINT:
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
+
+
+@contextmanager
+def collected_signals() -> Iterator[list[int]]:
+    """Collect the termination signals that arrive during the block, instead of ending the program."""
+    caught: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: caught.append(number)) for number in termination_signals()}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def deferred_signals() -> Iterator[None]:
+    """Defer termination signals until the block exits, then raise the first one again.
+
+    Outside of the main thread, where Python handles no signal, nothing is deferred.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    try:
+        with collected_signals() as caught:
+            yield
+    finally:
+        if caught:
+            signal.raise_signal(caught[0])

@@ -1,0 +1,1 @@
+"""What runs in the serving environment: it needs neither torch nor the data."""

@@ -1,0 +1,117 @@
+"""Record a run with Polyaxon: on this machine offline, in `outputs/runs/<uuid>/`; in a job of the platform, online.
+
+A job is one only when the Polyaxonfile that started it says so, with MLOPS_RUN. The shell of a workspace on the cluster
+holds Polyaxon's own variables too, and these are about the workspace's run, not about one that is trained in it.
+"""
+
+import csv
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from uuid import uuid4
+
+from . import project
+from .errors import UserError
+from .files import atomic_file
+
+RUN_VARIABLE, NAME_VARIABLE = "MLOPS_RUN", "MLOPS_RUN_NAME"
+EVENTS_HEADER = "step|timestamp|metric"
+
+
+def runs_folder() -> Path:
+    """Return the folder that holds a folder for each run made here."""
+    return project.outputs() / "runs"
+
+
+def start(name: str, resume: str | None = None):
+    """Begin to record a run, or go on with the one whose uuid is `resume`; return Polyaxon's tracking run.
+
+    The caller ends it with `log_stopped` or `log_failed` where it did not go well, then `end()`.
+    """
+    own = os.environ.get(RUN_VARIABLE, "").replace("-", "")
+    if not _is_platform_job(own):
+        for variable in [name for name in os.environ if name.startswith("POLYAXON_")]:
+            del os.environ[variable]  # Polyaxon reads them when it is imported, below
+    from polyaxon import tracking
+    from polyaxon.schemas import V1Statuses
+
+    if _is_platform_job(own):  # the platform has made the run already
+        return tracking.init()
+    uuid = resume or own or uuid4().hex
+    run = tracking.init(
+        owner=project.OWNER, project=project.name(), name=name, run_uuid=uuid, is_offline=True,
+        artifacts_path=str(runs_folder() / uuid),
+        track_code=False, track_env=False, track_logs=False, collect_resources=False,
+    )  # fmt: skip
+    if resume:
+        run.log_status(V1Statuses.RESUMING, reason="Resume", message="Resumed from its checkpoint")
+        run.start()
+    return run
+
+
+def _is_platform_job(own: str) -> bool:
+    """Whether Polyaxon manages this process, for the run that the Polyaxonfile names."""
+    instance = os.environ.get("POLYAXON_RUN_INSTANCE", "").rpartition(".")[2]  # OWNER.PROJECT.runs.UUID
+    managed = os.environ.get("POLYAXON_IS_MANAGED") == "true"
+    return managed and bool(own) and instance.replace("-", "") == own
+
+
+def save(run) -> None:
+    """Write the record of an offline run now: one that is killed later still says that it began, and with what."""
+    if run._is_offline:
+        run.persist_run(path=run.get_artifacts_path())
+
+
+@contextmanager
+def exclusive_lock(folder: Path) -> Iterator[None]:
+    """Lock a run's folder while the block writes into it; the system releases it also when the process is killed.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UserError(
+            f"Run {folder.name} is being trained now, by another process. Wait for it, or stop it."
+        ) from None
+    except OSError:  # a file system that locks no folder, such as NFS
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def repair_events(folder: Path) -> None:
+    """Remove the lines of a run's event files that a kill cut short: Polyaxon reads no file without its header."""
+    for path in (folder / "events" / "metric").glob("*.plx"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        whole = [EVENTS_HEADER, *filter(_is_event, lines[1:])]
+        if lines != whole:
+            with atomic_file(path) as draft:
+                draft.write_text("\n".join(whole), encoding="utf-8")  # Polyaxon begins each row with the line's end
+
+
+def _is_event(line: str) -> bool:
+    try:
+        step, moment, value = line.split("|")
+        int(step), datetime.fromisoformat(moment), float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def recorded_steps(folder: Path, metric: str) -> set[int]:
+    """Return the steps at which a metric was recorded, from the run's event file."""
+    path = folder / "events" / "metric" / f"{metric}.plx"
+    if not path.is_file():
+        return set()
+    with path.open(newline="", encoding="utf-8") as file:
+        return {int(row["step"]) for row in csv.DictReader(file, delimiter="|")}

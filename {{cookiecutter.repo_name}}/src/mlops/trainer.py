@@ -1,0 +1,337 @@
+"""What a training loop needs around it: the run's record, checkpoints, resuming, several processes, progress.
+
+The team's `training.train(job)` is the loop. It asks its Job for epochs and batches, and tells it of each epoch's end.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from . import dataset as datasets
+from . import distributed, lineage, processes, runs, tracking
+from .dataset import Dataset
+from .errors import Stopped, UserError
+from .files import atomic_file
+from .runs import SCORE
+from .schema import Schema
+from .team import Code
+
+TENSORBOARD = "tensorboard"  # the folder of event files among a run's outputs
+
+
+@dataclass(frozen=True)
+class Split:
+    """Inputs [N, *shape] as they are and targets [N], whole in the device's memory."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+class Job:
+    """One training, as the loop sees it.
+
+    Attributes:
+        schema: what goes in and what comes out.
+        hyperparameters: the team's, as they were asked for.
+        network: made by the team's `build(schema)`, on the device, fitted on the training inputs.
+        parallel: the same network to compute gradients with: of several processes these are the mean over all.
+        train, validation, test: the splits.
+    """
+
+    def __init__(self, code: Code, dataset: Dataset, hyperparameters: Any, record: "Record | None") -> None:
+        self.schema: Schema = dataset.schema
+        self.hyperparameters = hyperparameters
+        device = _device()
+        self.train, self.validation, self.test = (_on_device(dataset, name, device) for name in datasets.SPLITS)
+        torch.manual_seed(hyperparameters.seed)
+        self.network: nn.Module = code.model.build(dataset.schema).to(device).to(memory_format=torch.channels_last)
+        if hasattr(self.network, "fit"):
+            self.network.fit(self.train.inputs)
+        self.parallel = distributed.parallel(self.network)
+        self.epoch = self.step = 0
+        self.epochs_in_all = self.steps_in_all = 0
+        self.history: list[dict[str, float]] = []
+        self._record, self._state = record, {}
+        self._batch_size = 0
+        self._loss, self._seen = torch.zeros((), device=device), 0  # of this epoch: sum over the examples, and how many
+        self._mine = self._rows = 1  # examples of this batch: this process's, and all
+        self._began = 0.0
+
+    def plan(self, epochs: int, batch_size: int, at_most: int = 0) -> int:
+        """Say how long to train; return the number of steps in all. `at_most` bounds them; 0 bounds nothing."""
+        self._batch_size, self.epochs_in_all = batch_size, epochs
+        steps = epochs * math.ceil(len(self.train) / batch_size)
+        self.steps_in_all = min(steps, at_most or steps)
+        return self.steps_in_all
+
+    def keep(self, **parts: Any) -> None:
+        """Name what belongs into a checkpoint beside the network: optimizer, schedule. A resumed run restores them."""
+        self._state = {name: part for name, part in parts.items() if part is not None}
+        if self._record:
+            self._record.begin(self)
+
+    def epochs(self) -> Iterator[int]:
+        """Yield the number of each epoch that is left, from 1."""
+        while self.step < self.steps_in_all:
+            self._began = time.perf_counter()
+            self._loss, self._seen = torch.zeros_like(self._loss), 0
+            yield self.epoch + 1
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield inputs and targets of the training split in a new order; of several processes each gets its share."""
+        device = self.train.targets.device
+        order = distributed.broadcast_from_rank0(torch.randperm(len(self.train)).to(device))
+        for rows in order.split(self._batch_size):
+            if self.step >= self.steps_in_all:
+                return
+            if self._record:
+                self._record.check_signals()
+            mine = distributed.share(rows)
+            self._mine, self._rows = len(mine), len(rows)
+            mine = mine if self._mine else rows[:1]  # a share of nothing still takes the step, and counts for nothing
+            yield self.train.inputs[mine], self.train.targets[mine]
+            self.step += 1
+            if self._record:
+                self._record.bar.update()
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients of a batch's mean loss; of several processes, of the mean over the whole batch."""
+        weight = self._mine * distributed.processes() / self._rows
+        (loss if weight == 1 else loss * weight).backward()
+        self._loss += loss.detach() * self._mine
+        self._seen += self._rows
+
+    def end_epoch(self, **metrics: float) -> None:
+        """Record an epoch's metrics, with its mean training loss, and save a checkpoint."""
+        self.epoch += 1
+        loss = (distributed.total(self._loss) / self._seen).item()
+        self.history.append({"loss": loss, **{name: float(value) for name, value in metrics.items()}})
+        if self._record:
+            self._record.end_epoch(self, time.perf_counter() - self._began)
+
+    def save(self, path: Path) -> None:
+        """Write all that the run needs to go on."""
+        state = {
+            "network": self.network.state_dict(),
+            "parts": {name: part.state_dict() for name, part in self._state.items()},
+            "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state_all(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "history": self.history,
+        }
+        with atomic_file(path) as draft:
+            torch.save(state, draft)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = torch.load(path, weights_only=True, map_location=self.train.targets.device)
+        self.network.load_state_dict(state["network"])
+        for name, part in self._state.items():
+            part.load_state_dict(state["parts"][name])
+        torch.set_rng_state(state["random"].cpu())
+        if state["cuda_random"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all([random.cpu() for random in state["cuda_random"]])
+        self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+
+
+class Record:
+    """Where a job's progress goes: Polyaxon's run, TensorBoard's event files, checkpoints, and the person's terminal."""
+
+    def __init__(self, tracked, checkpoint: Path | None, caught: list[int], echo: Callable[[str], None]) -> None:
+        self.tracked, self.echo = tracked, echo
+        self.outputs = Path(tracked.get_artifacts_path()) / "outputs"
+        self.bar = tqdm(disable=True)
+        self._checkpoint, self._caught, self._open = checkpoint, caught, ExitStack()
+
+    def __enter__(self) -> "Record":
+        self._board = self._open.enter_context(SummaryWriter(str(self.outputs / TENSORBOARD)))
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._open.close()
+
+    def begin(self, job: Job) -> None:
+        """Restore the checkpoint, if there is one, and show progress from there on."""
+        if self._checkpoint:
+            job.restore(self._checkpoint)
+            self._log_missing(job)
+            self.echo(f"resumed after epoch {job.epoch} of {job.epochs_in_all}")
+        # disable=None: a bar on a terminal, none elsewhere
+        bar = tqdm(total=job.steps_in_all, initial=job.step, unit="step", leave=False, disable=None)
+        self.bar = self._open.enter_context(bar)
+
+    def check_signals(self) -> None:
+        """Raise Stopped when a signal asked the training to end."""
+        if self._caught:
+            resumable = (self.outputs / runs.CHECKPOINT).is_file()
+            raise Stopped(self._caught[0], self.tracked.run_uuid, resumable)
+
+    def end_epoch(self, job: Job, seconds: float) -> None:
+        metrics = job.history[-1]
+        job.save(self.outputs / runs.CHECKPOINT)
+        self.tracked.log_metrics(step=job.epoch, **metrics)
+        for name, value in metrics.items():
+            self._board.add_scalar(name, value, job.epoch)
+        told = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in metrics.items() if name not in ("lr", SCORE))
+        self.echo(f"epoch {job.epoch}/{job.epochs_in_all}  {told}  {seconds:.1f} s")
+
+    def finish(self, job: Job, evaluated: dict[str, float], bucket) -> None:
+        """Write the model and the last metrics, with those on the test split, which decide nothing."""
+        model = self.outputs / runs.MODEL
+        with atomic_file(model) as draft:
+            torch.save(job.network.state_dict(), draft)
+        on_test = {f"test_{name}": value for name, value in evaluated.items() if name != "loss"}
+        last = {name: value for name, value in job.history[-1].items() if name != "lr"}
+        self.tracked.log_outputs(**last, **on_test)
+        self.tracked.log_model_ref(path=str(model), name="model", framework="pytorch", is_input=False)
+        self.tracked.log_tensorboard_ref(path=str(self.outputs / TENSORBOARD), name=TENSORBOARD, is_input=False)
+        if bucket:
+            address = bucket.upload(model, f"runs/{self.tracked.run_uuid}/{runs.MODEL}")
+            self.tracked.log_outputs(model_address=address)
+            self.echo(f"copied to {address}")
+        metric = job.schema.outputs.metric
+        self.echo(
+            f"run {self.tracked.run_uuid}: {metric} {last[SCORE]:.4f} on validation, {evaluated[SCORE]:.4f} on test"
+        )
+
+    def _log_missing(self, job: Job) -> None:
+        """Metrics are written behind the run's back: a killed run may lack some that its checkpoint has."""
+        folder = Path(self.tracked.get_artifacts_path())
+        for metric in job.history[0]:
+            there = tracking.recorded_steps(folder, metric)
+            for epoch, metrics in enumerate(job.history, start=1):
+                if epoch not in there:
+                    self.tracked.log_metrics(step=epoch, **{metric: metrics[metric]})
+
+
+def train(
+    code: Code,
+    hyperparameters: Any = None,
+    data_file: Path = datasets.FILE,
+    name: str = "train",
+    bucket: str | None = None,
+    resume: str | None = None,
+    distributed_job: bool = False,
+    echo: Callable[[str], None] = tqdm.write,
+) -> str | None:
+    """Train one model as one recorded run, or go on with one that was stopped; return the run's uuid.
+
+    Of several processes that train together the first records the run; the others give None.
+
+    Args:
+        hyperparameters: the team's; None with `resume`, which goes on with the run's own.
+        bucket: of Google Cloud Storage, to copy the model to.
+        resume: the uuid of a run that was stopped or killed, or its beginning.
+
+    Raises:
+        UserError: there is no data, there are no credentials for the bucket, or the run cannot be resumed.
+        Stopped: a signal to end came; the run is recorded as stopped.
+    """
+    dataset = datasets.load(data_file)
+    run = _resumable(resume, code, dataset) if resume else None
+    if run:
+        names = [item.name for item in fields(code.training.Hyperparameters)]
+        hyperparameters = code.training.Hyperparameters(**{name: run.inputs[name] for name in names if name in run.inputs})
+    with distributed.group(distributed_job):
+        if distributed.rank() > 0:
+            code.training.train(Job(code, dataset, hyperparameters, record=None))
+            return None
+        target = _bucket(bucket)
+        with ExitStack() as held:
+            if run:
+                held.enter_context(tracking.exclusive_lock(run.folder))
+                tracking.repair_events(run.folder)
+            tracked = tracking.start(run.name if run else name, resume=run.uuid if run else None)
+            if not run:
+                held.enter_context(tracking.exclusive_lock(Path(tracked.get_artifacts_path())))
+                tracked.log_inputs(**_inputs(code, dataset, hyperparameters))
+                tracking.save(tracked)
+            _train(code, dataset, hyperparameters, tracked, run.checkpoint if run else None, target, echo)
+            return tracked.run_uuid
+
+
+def find_finished(code: Code, hyperparameters: Any, data_file: Path = datasets.FILE) -> runs.Run | None:
+    """Return the newest run that succeeded with these hyperparameters, on the data and with the code of now."""
+    now = lineage.of_now(code.package, datasets.load(data_file).origin)
+    for run in reversed(runs.recorded()):
+        done = run.status == "succeeded" and run.model.is_file() and run.is_of(now)
+        if done and asdict(hyperparameters).items() <= run.inputs.items():
+            return run
+    return None
+
+
+def _resumable(uuid: str, code: Code, dataset: Dataset) -> runs.Run:
+    run = runs.find(uuid)
+    again = "Start a new one with: make train"
+    if run.status == "succeeded":
+        raise UserError(f"Run {run.uuid} has finished; there is nothing to resume.")
+    if not run.inputs:
+        raise UserError(f"Run {run.uuid} cannot be resumed: its record is damaged. {again}")
+    if not run.checkpoint.is_file():
+        raise UserError(f"Run {run.uuid} stopped before its first whole epoch. {again}")
+    now = lineage.of_now(code.package, dataset.origin)
+    changed = [key for key in runs.COMPARED if run.inputs.get(key) != now[key]]
+    if changed:
+        raise UserError(f"Run {run.uuid} cannot be resumed: {', '.join(changed)} changed since. {again}")
+    return run
+
+
+def _train(code: Code, dataset: Dataset, hyperparameters: Any, tracked, checkpoint, bucket, echo) -> None:
+    # Polyaxon marks a run as succeeded when the process ends, however it ends: what went wrong must be said before.
+    with processes.collected_signals() as caught:
+        try:
+            with Record(tracked, checkpoint, caught, echo) as record:
+                job = Job(code, dataset, hyperparameters, record)
+                code.training.train(job)
+                record.check_signals()
+                evaluated = code.training.evaluate(job.network, job.test, job.schema)
+                record.finish(job, evaluated, bucket)
+        except Stopped as stopped:
+            tracked.log_stopped(reason="Signal", message=str(stopped))
+            raise
+        except Exception as error:
+            tracked.log_failed(reason=type(error).__name__, message=str(error)[:500])
+            raise
+        finally:
+            tracked.end()
+
+
+def _inputs(code: Code, dataset: Dataset, hyperparameters: Any) -> dict[str, Any]:
+    commit, dirty = lineage.commit(code.package.parents[1])
+    now = lineage.of_now(code.package, dataset.origin)
+    return asdict(hyperparameters) | now | {
+        "mlops_digest": lineage.mlops_digest(), "commit": commit, "dirty": dirty,
+    }  # fmt: skip
+
+
+def _device() -> torch.device:
+    # One thread, whatever OMP_NUM_THREADS says: sums are then added in the same order on every machine, and a busy
+    # machine does not stall the network, which is too small to gain much from more.
+    torch.set_num_threads(1)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _on_device(dataset: Dataset, split: str, device: torch.device) -> Split:
+    examples = dataset.splits[split]
+    return Split(torch.from_numpy(examples.inputs).to(device), torch.from_numpy(examples.targets).to(device))
+
+
+def _bucket(name: str | None):
+    if not name:
+        return None
+    from .artifacts import Bucket  # Google's libraries, only where they are needed
+
+    return Bucket(name)

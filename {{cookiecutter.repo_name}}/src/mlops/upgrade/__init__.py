@@ -1,0 +1,1 @@
+"""Take a new release of the template: `make upgrade`."""
