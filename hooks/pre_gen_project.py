@@ -57,8 +57,8 @@ _LIBRARIES = """
 _PAIRS = (library.partition("=") for library in _LIBRARIES.split())
 MODULES = {name: modules or name.replace("-", "_") for name, _, modules in _PAIRS}
 IMPORTED = frozenset(",".join(MODULES.values()).lower().split(","))
-# A repository may run on an older Python than this hook, with modules that are gone since 3.11. Python does not list the
-# last three, but imports them.
+# The repository may run on an older Python than this hook, whose modules that are gone since 3.11 it then has. The last
+# three are modules that Python imports and does not list.
 _MORE_MODULES = """
     aifc asynchat asyncore audioop cgi cgitb chunk crypt distutils imghdr imp lib2to3 mailcap msilib nis nntplib
     ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu xdrlib sitecustomize test usercustomize

@@ -139,7 +139,7 @@ def found_in(rules, **answers):
 
 
 def refused_with(rules, question, answer, context):
-    """The one problem, told as a person reads it."""
+    """Return the one problem, and its report."""
     context = {**context, question: answer}
     problem = rules.check(question, context)
     assert problem.faults, f"{answer!r} was accepted"
@@ -152,7 +152,7 @@ def good_context():
 
 
 @pytest.mark.parametrize(("question", "answer", "fault", "remedy"), BAD)
-def test_an_answer_that_cannot_work_is_told_with_its_rule_and_remedy(
+def test_an_answer_that_cannot_work_is_reported_with_its_rule_and_remedy(
     rules, good_context, question, answer, fault, remedy
 ):
     problem, text = refused_with(rules, question, answer, good_context)
@@ -455,7 +455,7 @@ def refuse(output, settings_file, capfd, answers, **options):
     return capfd.readouterr().err
 
 
-def test_five_wrong_answers_are_told_at_once_and_nothing_is_made(tmp_path, settings_file, capfd):
+def test_five_wrong_answers_are_reported_at_once_and_nothing_is_made(tmp_path, settings_file, capfd):
     told = refuse(tmp_path, settings_file, capfd, FIVE)
     assert told.startswith("5 answers cannot work; nothing was made.\n")
     for question in FIVE.keys() - YES.keys():

@@ -1,4 +1,4 @@
-"""`make new`: what goes wrong becomes a sentence with a remedy and an exit code, and nothing is left behind."""
+"""`make new` explains every failure in a sentence with a remedy, and leaves nothing behind."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ def run(tmp_path, settings_file, capfd):
     return call
 
 
-def test_a_repository_is_made_and_its_next_commands_are_told(run, tmp_path):
+def test_a_new_repository_prints_the_next_commands(run, tmp_path):
     code, told, _ = run("--no-input", "project_name=Digit Reader")
     assert code == 0
     assert f"cd {tmp_path}/digit-reader" in told and "make setup pipeline" in told
@@ -57,7 +57,7 @@ def test_an_answer_that_cannot_work_is_a_sentence(run, tmp_path, answer, told):
     assert not list(tmp_path.iterdir()) and set(tmp_path.parent.iterdir()) == beside
 
 
-def test_a_repository_that_exists_is_kept_and_the_ways_on_are_told(run, tmp_path):
+def test_a_repository_that_exists_is_kept_and_the_remedies_are_printed(run, tmp_path):
     run("--no-input")
     mine = tmp_path / "digit-reader/mine.txt"
     mine.write_text("mine")
@@ -110,8 +110,8 @@ def test_the_options_of_cookiecutter_and_their_errors_are_its_own(run):
     assert code == 1 and "replay" in told
 
 
-def test_nothing_but_the_rules_is_told_when_an_answer_is_wrong(tmp_path, settings_file):
-    """As its user runs it: pytest would take cookiecutter's log, which has the traceback."""
+def test_a_wrong_answer_prints_the_rules_and_no_traceback(tmp_path, settings_file):
+    """In a process of its own, because pytest captures cookiecutter's log, which has the traceback."""
     command = [
         sys.executable,
         SCRIPT,

@@ -1,4 +1,4 @@
-"""A folder of images for the owner, or none: what differs is an image or the deployment's name."""
+"""gcr_personal_subdir changes the names of images and of the deployment, and nothing else."""
 
 import json
 import tomllib

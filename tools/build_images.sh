@@ -4,7 +4,7 @@
 #   tools/build_images.sh build REPOSITORY PYTHON NAME...          (PYTHON: one of an environment with click)
 #   tools/build_images.sh run REPOSITORY NAME FOLDER COMMAND...    (FOLDER of this machine is /volume inside)
 #
-# Needs Debian's buildah, crun and mmdebstrap, and root. The Dockerfiles are built as they are; what stands in for the
+# Needs Debian's buildah, crun and mmdebstrap, and root. The Dockerfiles are built as they are; what replaces the
 # outside is a base image made here of Debian's packages under the name of the real one, and the certificates of this
 # machine. ACCELERATOR=cuda takes torch from PyPI, BUILD_FLAGS adds words for buildah.
 set -euo pipefail
@@ -38,7 +38,7 @@ build() {
         --flag="--volume=$CERTIFICATES:$CERTIFICATES:ro" --flag="--volume=$pip_settings:/etc/pip.conf:ro")
     local word
     for word in ${BUILD_FLAGS:-}; do flags+=(--flag="$word"); done
-    (cd "$repository" && "$python" docker/images.py build --builder buildah --accelerator "${ACCELERATOR:-cpu}" "${flags[@]}" "$@")
+    (cd "$repository" && PYTHONPATH=src "$python" -m mlops.platform.images build --builder buildah --accelerator "${ACCELERATOR:-cpu}" "${flags[@]}" "$@")
 }
 
 run() {

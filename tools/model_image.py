@@ -1,10 +1,10 @@
-"""The way of a model's image, for real: built, smoke-tested, pushed to a registry, pulled, run and asked.
+"""Build, smoke-test, push, pull, run and ask the image of a model, for real.
 
     python tools/model_image.py REPOSITORY
 
 REPOSITORY is a rendered one with two trained runs; VENV as its Makefile has it, and the Python is that environment's.
 Needs Debian's buildah, crun, mmdebstrap and docker-registry, and root. The Dockerfile of the image is the reproduction
-of what s2i writes (docker/s2i_dockerfile.py in the repository), because s2i itself is in no package registry.
+of what s2i writes (src/mlops/platform/s2i_dockerfile.py in the repository), because s2i itself is in no package registry.
 """
 
 import contextlib
@@ -103,8 +103,8 @@ def ask(repository: Path, image: str) -> str:
             time.sleep(0.1)
         url = json.loads(address.read_text())["url"]
         say(run("make", "predict", cwd=repository).splitlines()[-1])
-        smoke_test = "docker/s2i-builder/smoke_test.py"
-        return run(sys.executable, smoke_test, "--url", url, "--bundle", "build/bundle", cwd=repository)
+        smoke_test = ["-m", "mlops.serving.smoke_test", f"--url={url}", "--bundle=build/bundle"]
+        return run("env", "PYTHONPATH=src", sys.executable, *smoke_test, cwd=repository)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
@@ -150,7 +150,7 @@ def spoilt(bundle: Path, folder: Path) -> dict[str, Path]:
     model.write_bytes(content)
     answers = differing / "recorded-answers.json"
     recorded = json.loads(answers.read_text())
-    recorded[3]["probabilities"].reverse()
+    recorded[3]["outputs"].reverse()
     answers.write_text(json.dumps(recorded))
     return {"one bit of the model flipped": corrupted, "one recorded answer turned round": differing}
 

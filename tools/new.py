@@ -1,9 +1,9 @@
-"""Makes a repository from this template: cookiecutter's own command line, with its tracebacks turned into sentences.
+"""Make a repository from this template: cookiecutter's command line, with sentences instead of tracebacks.
 
     python tools/new.py --output-dir .. --no-input project_name='Digit Reader'
 
-Every option and NAME=VALUE of `cookiecutter` works here. A wrong answer is told by hooks/pre_gen_project.py, as in
-plain cookiecutter; what goes wrong before any hook runs (a choice that is none, a folder that exists) is told here.
+Every option and NAME=VALUE of `cookiecutter` works here. hooks/pre_gen_project.py reports wrong answers, as it does in
+plain cookiecutter. This program reports what goes wrong before a hook runs: an invalid choice, a folder that exists.
 """
 
 import difflib
@@ -21,18 +21,18 @@ from jinja2.exceptions import TemplateError
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TEMPLATE / "hooks"))
-import pre_gen_project as rules  # noqa: E402  one place for the rules and for how they are told
+import pre_gen_project as rules  # noqa: E402
 
 
 class Refused(Exception):
-    """A sentence for a person: what was wrong, the rule, what to type next."""
+    """What was wrong, the rule and what to type next, as sentences."""
 
 
 def check_given(answers: dict[str, str]) -> None:
-    """Refuse what cookiecutter would end in a traceback for (a wrong choice) or pass over in silence (a wrong name)."""
-    found = [rules.choice(name, answer) for name, answer in answers.items() if name in rules.CHOICES]
-    if found := [problem for problem in found if problem.faults]:
-        raise Refused(rules.report(found))
+    """Refuse an invalid choice, for which cookiecutter shows a traceback, and an unknown name, which it ignores."""
+    chosen = [rules.choice(name, answer) for name, answer in answers.items() if name in rules.CHOICES]
+    if invalid := [problem for problem in chosen if problem.faults]:
+        raise Refused(rules.report(invalid))
     questions = [name for name in json.loads((TEMPLATE / "cookiecutter.json").read_text()) if not name.startswith("_")]
     for name in answers:
         if name not in questions:
@@ -42,7 +42,7 @@ def check_given(answers: dict[str, str]) -> None:
 
 
 def check_replay(file: str) -> None:
-    """Refuse a file of another shape than the one cookiecutter writes."""
+    """Refuse a file that cookiecutter did not write."""
     content = json.loads(Path(file).read_text(encoding="utf-8"))
     if not isinstance(content, dict) or not isinstance(content.get("cookiecutter"), dict):
         raise Refused(f"{file} is not a replay file of cookiecutter: it has no object called cookiecutter.\n")
@@ -66,49 +66,35 @@ def cannot_render(reason: str, replayed: bool) -> str:
         )
     return (
         f"An answer on the command line is not a Jinja template: {reason}; nothing was made. cookiecutter renders"
-        " answers that are given there; type this one at its prompt (leave --no-input out), where braces stay as they"
+        " answers that are given there; type this one at its prompt (without --no-input), which leaves braces as they"
         " are.\n"
     )
 
 
 def run(options: dict) -> None:
-    """Call cookiecutter as its command line does; see cookiecutter.cli.main."""
-    configure_logger("DEBUG" if options["verbose"] else "INFO", options["debug_file"])
+    """Call cookiecutter with its own command line's options, as cookiecutter.cli.main does."""
+    verbose, debug_file, replay_file = (options.pop(name) for name in ("verbose", "debug_file", "replay_file"))
+    options.pop("list_installed")
+    configure_logger("DEBUG" if verbose else "INFO", debug_file)
     # Without this, a failed hook's own message is followed by cookiecutter's traceback.
-    logging.getLogger("cookiecutter.hooks").disabled = not options["verbose"]
+    logging.getLogger("cookiecutter.hooks").disabled = not verbose
     check_given(options["extra_context"] or {})
+    options["replay"] = replay_file or options["replay"]
+    options["password"] = os.environ.get("COOKIECUTTER_REPO_PASSWORD")
+    options["accept_hooks"] = options["accept_hooks"] == "yes" or (
+        options["accept_hooks"] == "ask" and click.confirm("Do you want to execute hooks?")
+    )
     try:
-        if options["replay_file"]:
-            check_replay(options["replay_file"])
-        cli.cookiecutter(
-            options["template"],
-            options["checkout"],
-            options["no_input"],
-            replay=options["replay_file"] or options["replay"],
-            password=os.environ.get("COOKIECUTTER_REPO_PASSWORD"),
-            accept_hooks=options["accept_hooks"] == "yes"
-            or (options["accept_hooks"] == "ask" and click.confirm("Do you want to execute hooks?")),
-            **{
-                name: options[name]
-                for name in (
-                    "extra_context",
-                    "overwrite_if_exists",
-                    "output_dir",
-                    "config_file",
-                    "default_config",
-                    "directory",
-                    "skip_if_file_exists",
-                    "keep_project_on_failure",
-                )
-            },
-        )
+        if replay_file:
+            check_replay(replay_file)
+        cli.cookiecutter(**options)
     except exceptions.FailedHookException as error:
-        raise Refused("") from error  # the hook has said it
+        raise Refused("") from error  # the hook has reported it
     except exceptions.OutputDirExistsException as error:
         raise Refused(exists_already(error, options["output_dir"])) from error
     except (TemplateError, exceptions.UndefinedVariableInTemplate) as error:
         reason = str(getattr(error, "error", error)).rstrip(".")
-        raise Refused(cannot_render(reason, bool(options["replay_file"] or options["replay"]))) from error
+        raise Refused(cannot_render(reason, bool(options["replay"]))) from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise Refused("repo_name is too long for a folder; nothing was made. At most 40 characters.\n") from error
@@ -118,7 +104,7 @@ def run(options: dict) -> None:
 
 
 def remove_empty(folder: Path) -> None:
-    """Remove a folder that holds folders and nothing else."""
+    """Remove a folder that holds only folders."""
     if folder.is_dir() and not folder.is_symlink() and not any(files for _, _, files in os.walk(folder)):
         for inner, _, _ in os.walk(folder, topdown=False):
             os.rmdir(inner)
@@ -127,11 +113,10 @@ def remove_empty(folder: Path) -> None:
 def main(arguments: list[str]) -> int:
     try:
         with cli.main.make_context("new", [str(TEMPLATE), *arguments]) as context:
-            options = context.params
-            output_dir = Path(options["output_dir"])
+            output_dir = Path(context.params["output_dir"])
             before = set(output_dir.iterdir()) if output_dir.is_dir() else set()
             try:
-                run(options)
+                run(dict(context.params))
             except Refused:
                 # cookiecutter removes the folder it rendered into, and not those above it when repo_name is a path.
                 for made in set(output_dir.iterdir() if output_dir.is_dir() else ()) - before:

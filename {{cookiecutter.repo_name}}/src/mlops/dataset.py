@@ -73,12 +73,12 @@ def prepare(source: Source, fingerprint: str, output: Path = FILE, schema_file: 
     Raises:
         UserError: the source does not fit the schema, or is too small to be split; nothing is written.
     """
-    found = _inferred(source)
     known = schemas.read(schema_file)
-    if known and (differences := found.differences(known)):
+    found = _inferred(source, known)
+    if problems := _misfits(source, found, known):
         raise UserError(
             f"The source {source.name} does not fit {schema_file}, and nothing was written:\n  "
-            + "\n  ".join(differences)
+            + "\n  ".join(problems)
             + f"\nIs it the right source? If the data has changed for good, edit {schema_file} or remove it; then: make data"
         )
     splits = _split(source, found)
@@ -152,10 +152,20 @@ def _described(file: Any) -> tuple[Schema, dict[str, str]]:
     return schemas.from_dict(content["schema"], "the file"), content["origin"]
 
 
-def _inferred(source: Source) -> Schema:
-    if not len(source.labels):
-        raise UserError(f"{source.name} holds no examples.")
-    return Schema(schemas.Images.infer(source.inputs), schemas.Classes.infer(source.labels))
+def _inferred(source: Source, known: Schema | None) -> Schema:
+    for labels, what in ((source.labels, "no examples"), (source.test_labels, "a test set without examples")):
+        if labels is not None and not len(labels):
+            raise UserError(f"{source.name} holds {what}.")
+    found = Schema(schemas.Images.infer(source.inputs), schemas.Classes.infer(source.labels))
+    return found.with_choices_of(known) if known else found
+
+
+def _misfits(source: Source, schema: Schema, known: Schema | None) -> list[str]:
+    parts = [inputs for inputs in (source.inputs, source.test_inputs) if inputs is not None]
+    return [
+        *(schema.differences(known) if known else []),
+        *dict.fromkeys(text for inputs in parts for text in schema.inputs.misfits(inputs)),
+    ]
 
 
 def _split(source: Source, schema: Schema) -> dict[str, Examples]:

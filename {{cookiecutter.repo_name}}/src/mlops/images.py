@@ -1,6 +1,6 @@
 """Inputs that are pictures of one size: what a request may hold, and what pictures look like in numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from typing import ClassVar
@@ -44,6 +44,20 @@ class Images:
     def infer(cls, inputs: np.ndarray) -> "Images":
         """Return the schema of uint8 pictures [N, height, width, channels]."""
         return cls(*map(int, inputs.shape[1:]))
+
+    def with_choices_of(self, known: "Images") -> "Images":
+        """Return this schema with the range of `known`: pictures do not tell theirs, so people may change it."""
+        return replace(self, low=known.low, high=known.high)
+
+    def misfits(self, inputs: np.ndarray) -> list[str]:
+        """Say how pictures [N, height, width, channels] differ from this schema; empty when they fit."""
+        if inputs.shape[1:] != self.shape:
+            sizes = [" x ".join(map(str, shape)) for shape in (inputs.shape[1:], self.shape)]
+            return [f"inputs: pictures of {sizes[0]}, not of {sizes[1]}"]
+        low, high = inputs.min(), inputs.max()
+        if not (self.low <= low and high <= self.high):
+            return [f"inputs: values from {low} to {high}, not from {self.low} to {self.high}"]
+        return []
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -92,7 +92,7 @@ def _content(record: Path) -> dict:
     damaged = {"uuid": record.parent.name, "status": "damaged"}
     try:
         content = json.loads(record.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return damaged
     parts = ("inputs", "outputs")
     whole = isinstance(content, dict) and isinstance(content.get("uuid"), str)
@@ -155,6 +155,7 @@ def find(uuid: str) -> Run:
         UserError: there is none, or more than one.
     """
     matches = [run for run in recorded() if run.uuid.startswith(uuid)] if uuid else []
+    matches = [run for run in matches if run.uuid == uuid] or matches  # a damaged copy's name may begin with it
     if len(matches) == 1:
         return matches[0]
     reason = f"{len(matches)} runs begin with it" if matches else "there is none"
@@ -228,4 +229,9 @@ def _cell(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of 400 digits
+        return False

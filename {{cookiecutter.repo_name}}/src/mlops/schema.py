@@ -30,11 +30,20 @@ class Classes:
     kind: ClassVar[str] = "classes"
     metric: ClassVar[str] = "accuracy"
 
+    def __post_init__(self) -> None:
+        names = self.classes
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            raise ValueError("classes are texts in quotes, each only once")
+
     @classmethod
     def infer(cls, labels: Iterable) -> "Classes":
         """Return the different labels, numbers before words, each in its order."""
         names = {str(label) for label in labels}
         return cls(tuple(sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))))
+
+    def with_choices_of(self, known: "Classes") -> "Classes":
+        """Return these classes in the order of `known`, if they are the same ones: people may change the order."""
+        return known if set(known.classes) == set(self.classes) else self
 
     @property
     def names(self) -> list[str]:
@@ -81,6 +90,10 @@ class Schema:
         """Return the schema as it is written into TOML and JSON."""
         parts = {"inputs": self.inputs, "outputs": self.outputs}
         return {name: {"kind": part.kind, **_plain(asdict(part))} for name, part in parts.items()}
+
+    def with_choices_of(self, known: "Schema") -> "Schema":
+        """Return this schema, inferred from a source, with what people may choose as `known` has it."""
+        return Schema(self.inputs.with_choices_of(known.inputs), self.outputs.with_choices_of(known.outputs))
 
     def differences(self, other: "Schema") -> list[str]:
         """Return each field that `other` has otherwise, as `outputs.classes: ["a"], not ["b"]`; empty when alike."""
