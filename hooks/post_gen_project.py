@@ -12,6 +12,7 @@ import sys
 MAYBE_EMPTY = (
     ".github/workflows", ".github/ISSUE_TEMPLATE", ".github",
     ".gitlab/issue_templates", ".gitlab/merge_request_templates", ".gitlab",
+    "tests/images",
 )  # fmt: skip
 
 

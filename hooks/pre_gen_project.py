@@ -27,6 +27,7 @@ BUCKET_RULE = "a bucket's name does not start with goog and does not contain goo
 
 # cookiecutter checks choices itself, but not in a replay.
 CHOICES = {
+    "example": ("images", "table"),
     "gcr_personal_subdir": ("No", "Yes"),
     "ci_provider": ("GitHub Actions", "GitLab CI", "None"),
     "open_source_license": ("MIT", "BSD-3-Clause", "No license file"),
@@ -300,6 +301,7 @@ CHECKS: dict[str, Callable[[str, dict], Problem]] = {
     "description": lambda answer, _: free_text("description", answer, 0, 200),
     "repo_name": lambda answer, _: repo_name(answer),
     "src_package_name": lambda answer, _: src_package_name(answer),
+    "example": lambda answer, _: choice("example", answer),
     "author_name": lambda answer, context: author_name(answer, context.get("gcr_personal_subdir") == "Yes"),
     "gcp_project_id": lambda answer, _: gcp_project_id(answer),
     "gcr_personal_subdir": lambda answer, _: choice("gcr_personal_subdir", answer),

@@ -28,20 +28,21 @@ FORMAT = 2  # of metadata.json
 # Of the repository, and the names they have in a bundle
 COPIED = {Path("serving-requirements.txt"): files.REQUIREMENTS, Path("serving.env"): files.S2I_ENVIRONMENT}
 # Of this package: what serves, and what that imports
-SERVED = ("__init__.py", "errors.py", "images.py", "processes.py", "schema.py", "serving")
+SERVED = ("__init__.py", "errors.py", "images.py", "processes.py", "schema.py", "serving", "tables.py")
 TOLERANCE = 1e-5  # the largest difference in an answer between PyTorch and ONNX Runtime
 RECORDED = 10  # answers at least, one of each class
 
 
 class Answers(nn.Module):
-    """The network as it is served: a probability for each class."""
+    """The network as it is served: a probability for each class, or the number."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, schema: Schema) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.classes = network, schema.outputs.kind == "classes"
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return torch.softmax(self.network(inputs), dim=1)
+        outputs = self.network(inputs)
+        return torch.softmax(outputs, dim=1) if self.classes else outputs
 
 
 def package(code: Code, run: runs.Run, output: Path = files.BUNDLE, data_file: Path = datasets.FILE) -> dict:
@@ -66,7 +67,7 @@ def package(code: Code, run: runs.Run, output: Path = files.BUNDLE, data_file: P
     with atomic_folder(output) as draft:
         _export(model, dataset.schema, draft / files.MODEL)
         session = onnxruntime.InferenceSession(draft / files.MODEL, providers=["CPUExecutionProvider"])
-        check_parity(model, session, dataset.splits["validation"])
+        check_parity(model, session, dataset.splits["validation"], dataset.schema.outputs.spread)
         metadata = _metadata(code, run, dataset, session, draft / files.MODEL)
         _write_json(draft / files.METADATA, metadata)
         _write_json(draft / files.RECORDED_ANSWERS, _recorded_answers(session, dataset))
@@ -82,20 +83,23 @@ def is_current(package: Path, run: runs.Run, output: Path = files.BUNDLE) -> boo
     return (output / files.MODEL).is_file() and metadata["model_digest"] == _sha256(output / files.MODEL)
 
 
-def check_parity(model: nn.Module, session: onnxruntime.InferenceSession, examples: Examples) -> None:
+def check_parity(model: nn.Module, session: onnxruntime.InferenceSession, examples: Examples, spread: float = 1.0) -> None:
     """Compare the answers of PyTorch and of ONNX Runtime.
 
+    Args:
+        spread: the range of an answer: 1 for a probability.
+
     Raises:
-        UserError: an example gets another class, or an answer differs by more than TOLERANCE.
+        UserError: an example gets another class, or an answer differs by more than TOLERANCE of the spread.
     """
     with torch.inference_mode():
         ours = model(torch.from_numpy(examples.inputs.astype(np.float32))).numpy()
     theirs = _answers(session, examples)
-    classes, difference = int((ours.argmax(1) != theirs.argmax(1)).sum()), float(np.abs(ours - theirs).max())
+    classes, difference = int((ours.argmax(1) != theirs.argmax(1)).sum()), float(np.abs(ours - theirs).max()) / spread
     if classes or not difference <= TOLERANCE:
         raise UserError(
             f"The exported model does not answer like the trained one: {classes} of {len(examples)} validation "
-            f"examples get another class, and a probability differs by {difference:.1e} (allowed: none, and "
+            f"examples get another class, and an answer differs by {difference:.1e} of its range (allowed: none, and "
             f"{TOLERANCE:.0e}). No bundle was made."
         )
 
@@ -113,7 +117,7 @@ def _load_model(code: Code, run: runs.Run, schema: Schema) -> Answers:
         raise UserError(
             f"{run.model} is not a model of the network in model.py: {reason} Choose another run: make best"
         ) from None
-    return Answers(network).eval()
+    return Answers(network, schema).eval()
 
 
 def _export(model: nn.Module, schema: Schema, path: Path) -> None:
@@ -146,7 +150,7 @@ def _metadata(code: Code, run: runs.Run, dataset: Dataset, session: onnxruntime.
         "data": {**{name: dataset.origin[name] for name in ("source", "digest", "seed")}, "counts": dataset.counts},
         "hyperparameters": {name: run.inputs.get(name) for name in known},
         "metric": outputs.metric,
-        "metrics": measured,
+        "metrics": measured | {"trivial_score": outputs.trivial_score(dataset.splits["validation"].targets)},
         "libraries": lineage.libraries(),
         "model_digest": _sha256(model),
         "package_digest": _package_digest(code.package),
@@ -165,18 +169,15 @@ def describe(schema: Schema, inputs: np.ndarray) -> dict[str, Any]:
 
 
 def _recorded_answers(session: onnxruntime.InferenceSession, dataset: Dataset) -> list[dict]:
-    """The first test examples of each class and what the exported model answers."""
-    test = dataset.splits["test"]
-    each = -(-RECORDED // len(dataset.schema.outputs.names))
-    of_class = (np.flatnonzero(test.targets == target)[:each] for target in np.unique(test.targets))
-    chosen = test.take(np.concatenate(list(of_class)))
+    """The first test examples, some of each class, as they are sent, and what the exported model answers."""
+    test, inputs, outputs = dataset.splits["test"], dataset.schema.inputs, dataset.schema.outputs
+    kinds = [np.arange(len(test))]
+    if outputs.kind == "classes":
+        kinds = [np.flatnonzero(test.targets == target) for target in np.unique(test.targets)]
+    chosen = test.take(np.concatenate([rows[: -(-RECORDED // len(kinds))] for rows in kinds]))
     return [
-        {
-            "inputs": inputs.ravel().tolist(),
-            "outputs": answer.tolist(),
-            "label": dataset.schema.outputs.decode(target),
-        }
-        for inputs, answer, target in zip(chosen.inputs, _answers(session, chosen), chosen.targets, strict=True)
+        {"inputs": inputs.as_request(example), "outputs": answer.tolist(), "label": outputs.decode(target)}
+        for example, answer, target in zip(chosen.inputs, _answers(session, chosen), chosen.targets, strict=True)
     ]
 
 

@@ -69,15 +69,24 @@ def stages(team: Team) -> Stages:
 
 
 @click.command()
-@click.option("--source", help="Default: the package's own, data.DEFAULT_SOURCE.")
+@click.option("--source", help="Default: the one that schema.toml records, else the package's own.")
+@click.option("--target", help="Of a table: the column that the model is to tell.")
+@click.option("--group", help="Of a table: rows that are alike in this column stay in one split.")
+@click.option("--time", help="Of a table: later rows, by this column, test what earlier ones taught.")
+@click.option("--task", type=click.Choice(["classes", "number"]), help="Of a table: what the target is.")
+@click.option("--delimiter", help="Of CSV, where the one that is found is wrong; so with the next two.")
+@click.option("--encoding")
+@click.option("--decimal", help="The decimal mark.")
 @click.option("--output", type=PATH, default=datasets.FILE)
 @click.pass_obj
-def prepare(team: Team, source: str | None, output: Path) -> None:
+def prepare(team: Team, output: Path, **given: str | None) -> None:
     """Write a source as one file of tensors, and the schema the first time."""
-    source = source or team.data.DEFAULT_SOURCE
-    dataset = team.prepare(source, output)
+    request = team.request(**{name: value or None for name, value in given.items()})
+    dataset = team.prepare(request, output)
+    for line in dataset.report:
+        click.echo(line)
     counts = ", ".join(f"{count} {name}" for name, count in dataset.counts.items())
-    click.echo(f"{output}: {counts}; source {source}, digest {dataset.origin['digest']}")
+    click.echo(f"{output}: {counts}; source {request.source}, digest {dataset.origin['digest']}")
 
 
 def _option(item: Field) -> click.Option:
@@ -182,7 +191,7 @@ def serve(bundle: Path, port: int) -> None:
 @click.argument("images", nargs=-1, type=PATH)
 def predict(url: str | None, indices: tuple[int, ...], timeout: float, as_json: bool, images: tuple[Path, ...]) -> None:
     """Ask a served model about examples: pictures of the schema's size, or test examples."""
-    from . import client, local_server, pictures, schema
+    from . import client, local_server, pictures
 
     if not images and not indices:
         raise UserError("Nothing to ask about: give image files, or test examples with --index.")
@@ -191,14 +200,20 @@ def predict(url: str | None, indices: tuple[int, ...], timeout: float, as_json: 
         raise UserError("No server runs here. Start one with `make serve` in another terminal, or give --url.")
     questions = []
     if images:
-        known = schema.read()
-        if known is None:
-            raise UserError(f"There is no {schema.FILE}, which says what the model takes. Make it with: make data")
-        questions = [client.Question(str(path), pictures.read(path, known.inputs)) for path in images]
+        questions = [client.Question(str(path), pictures.read(path, _schema().inputs)) for path in images]
     if indices:
         questions += client.test_examples(indices)
-    answers = client.ask(url, questions, timeout)
+    answers = client.ask(url, questions, _schema(), timeout)
     click.echo(json.dumps(client.as_json(answers), indent=1) if as_json else client.table(answers))
+
+
+def _schema():
+    from . import schema
+
+    known = schema.read()
+    if known is None:
+        raise UserError(f"There is no {schema.FILE}, which says what the model takes. Make it with: make data")
+    return known
 
 
 @click.command()

@@ -1,5 +1,6 @@
 """Ask a served model: examples in, what it answered and which run answered out."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +9,8 @@ import numpy as np
 import requests
 
 from . import dataset as datasets
-from .errors import UserError
+from . import runs
+from .errors import Refused, UserError
 from .schema import Schema
 
 PREDICTIONS = "/api/v1.0/predictions"
@@ -29,7 +31,7 @@ class Answer:
 
     name: str
     answer: str
-    probability: float
+    probability: float | None  # None of a number
     run: str | None
     label: str | None = None
 
@@ -45,29 +47,43 @@ def test_examples(indices: Sequence[int], data_file: Path = datasets.FILE) -> li
     return [Question(f"test example {index}", test.inputs[index], decode(test.targets[index])) for index in indices]
 
 
-def samples(folder: Path, schema: Schema, data_file: Path = datasets.FILE) -> list[Question]:
-    """Return the sample pictures of a repository; where they are of other data, a test example of each class.
+def samples(place: Path, schema: Schema, data_file: Path = datasets.FILE) -> list[Question]:
+    """Return the samples of a repository; where they are of other data, some test examples.
 
-    The name of a sample begins with its label: 7-test-4.png is a 7.
+    Args:
+        place: a folder of pictures, whose names begin with their labels (7-test-4.png is a 7), or a CSV file.
     """
+    try:
+        found = _pictures(place, schema) if place.is_dir() else _rows(place, schema)
+        if found and all(question.label in schema.outputs.names for question in found):
+            return found
+    except (UserError, Refused, OSError, ValueError):
+        pass  # of other data than these were made for
+    test = datasets.load(data_file).splits["test"]
+    rows = np.unique(test.targets, return_index=True)[1] if schema.outputs.kind == "classes" else np.arange(len(test))
+    return test_examples([int(row) for row in rows[:10]], data_file)
+
+
+def _pictures(folder: Path, schema: Schema) -> list[Question]:
     from . import pictures
 
-    paths = sorted(folder.glob("*.png"))
-    labels = [path.name.partition("-")[0] for path in paths]
-    if paths and set(labels) <= set(schema.outputs.names):
-        try:
-            return [
-                Question(str(path), pictures.read(path, schema.inputs), label)
-                for path, label in zip(paths, labels, strict=True)
-            ]
-        except UserError:
-            pass
-    test = datasets.load(data_file).splits["test"]
-    _, first = np.unique(test.targets, return_index=True)
-    return test_examples([int(index) for index in first[:10]], data_file)
+    return [
+        Question(str(path), pictures.read(path, schema.inputs), path.name.partition("-")[0])
+        for path in sorted(folder.glob("*.png"))
+    ]
 
 
-def ask(url: str, questions: Sequence[Question], timeout: float = 10) -> list[Answer]:
+def _rows(path: Path, schema: Schema) -> list[Question]:
+    """The rows of a CSV file; what its column `label` says is what they are."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+    labels = columns.pop("label", [None] * len(rows))
+    inputs = schema.inputs.encode(schema.inputs.parse(columns))
+    return [Question(f"row {number}", one, label) for number, (one, label) in enumerate(zip(inputs, labels, strict=True), 1)]
+
+
+def ask(url: str, questions: Sequence[Question], schema: Schema, timeout: float = 10) -> list[Answer]:
     """Ask about all examples in one request.
 
     Args:
@@ -78,7 +94,7 @@ def ask(url: str, questions: Sequence[Question], timeout: float = 10) -> list[An
         UserError: no answer, an answer that is an error, or one that is not a classifier's.
     """
     address = url if url.rstrip("/").endswith("/predictions") else url.rstrip("/") + PREDICTIONS
-    body = {"data": {"ndarray": [question.inputs.reshape(-1).tolist() for question in questions]}}
+    body = {"data": {"ndarray": [schema.inputs.as_request(question.inputs) for question in questions]}}
     try:
         response = requests.post(address, json=body, timeout=timeout)
     except requests.Timeout:
@@ -90,7 +106,7 @@ def ask(url: str, questions: Sequence[Question], timeout: float = 10) -> list[An
         ) from None
     if not response.ok:
         raise UserError(f"{address} answered {response.status_code}: {_reason(response)}")
-    return _answers(address, response, questions)
+    return _answers(address, response, questions, schema)
 
 
 def _reason(response: requests.Response) -> str:
@@ -100,36 +116,45 @@ def _reason(response: requests.Response) -> str:
         return response.text[:200] or response.reason
 
 
-def _answers(address: str, response: requests.Response, questions: Sequence[Question]) -> list[Answer]:
+def _answers(
+    address: str, response: requests.Response, questions: Sequence[Question], schema: Schema
+) -> list[Answer]:
     try:
         content = response.json()
         names, rows = content["data"]["names"], np.asarray(content["data"]["ndarray"], dtype=float)
         run = content.get("meta", {}).get("tags", {}).get("run")
         if rows.shape != (len(questions), len(names)):
-            raise ValueError(f"{rows.shape} probabilities for {len(questions)} examples of {len(names)} classes")
+            raise ValueError(f"answers of shape {rows.shape} for {len(questions)} examples and {len(names)} outputs")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{address} answered, but not as a classifier does: {error!r}") from None
+        raise UserError(f"{address} answered, but not as a model of this template does: {error!r}") from None
+    numbers = schema.outputs.kind == "number"
     return [
-        Answer(question.name, names[row.argmax()], float(row.max()), run, question.label)
+        Answer(
+            question.name,
+            schema.outputs.decode(row[0]) if numbers else names[row.argmax()],
+            None if numbers else float(row.max()),
+            run,
+            question.label,
+        )
         for question, row in zip(questions, rows, strict=True)
     ]
 
 
 def table(answers: Sequence[Answer]) -> str:
     """Return the answers as lines to read, the run below."""
-    width = max(len("example"), *(len(answer.name) for answer in answers))
-    said = max(len("answer"), *(len(answer.answer) for answer in answers))
-    lines = [f"{'example':{width}}  {'answer':>{said}}  probability"]
+    rows = [["example", "answer", "probability", ""]]
     for answer in answers:
-        lines.append(f"{answer.name:{width}}  {answer.answer:>{said}}  {answer.probability:11.4f}{_verdict(answer)}")
-    lines.append(f"answered by run {answers[0].run or '(the answer does not say)'}")
-    return "\n".join(lines)
+        sure = "" if answer.probability is None else f"{answer.probability:.4f}"
+        rows.append([answer.name, answer.answer, sure, _verdict(answer)])
+    return "\n".join([*runs.aligned(rows), f"answered by run {answers[0].run or '(the answer does not say)'}"])
 
 
 def _verdict(answer: Answer) -> str:
     if answer.label is None:
         return ""
-    return "  right" if answer.label == answer.answer else f"  wrong: it is a {answer.label}"
+    if answer.probability is None:
+        return f"it is {answer.label}"
+    return "right" if answer.label == answer.answer else f"wrong: it is {answer.label}"
 
 
 def as_json(answers: Sequence[Answer]) -> list[dict]:

@@ -6,7 +6,7 @@ origin as JSON in its metadata. It is read and written without torch, and nothin
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from . import quality
 from . import schema as schemas
 from .errors import UserError
 from .files import atomic_file
@@ -27,19 +28,53 @@ VALIDATION_SHARE = 0.125  # of what is not test: 5,000 examples become 3,500, 50
 
 
 @dataclass(frozen=True)
+class Request:
+    """Which source to read, and how; `target` to `decimal` are for tables."""
+
+    source: str
+    target: str | None = None
+    group: str | None = None
+    time: str | None = None
+    task: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+
+    def given(self) -> dict[str, str]:
+        """Return what was said, as schema.toml has it."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if getattr(self, item.name) is not None}
+
+
+@dataclass(frozen=True)
 class Source:
-    """What a source holds: examples [N, *shape], their labels, and those of a test set of its own, if it has one."""
+    """What a source holds.
+
+    Attributes:
+        inputs: pictures [N, height, width, channels], or the columns of a table by name.
+        labels: of each example, its class or its number.
+        test_inputs, test_labels: a test set of its own, if it has one.
+        schema: of the inputs; inferred from pictures where it is not given.
+        task: whether the labels are `classes` or a `number` called `target`.
+        groups, times: of each example; a group is never split, and later times test what earlier ones taught.
+        notes: what a person should know of how it was read.
+    """
 
     name: str
-    inputs: np.ndarray
-    labels: np.ndarray
-    test_inputs: np.ndarray | None = None
-    test_labels: np.ndarray | None = None
+    inputs: Any
+    labels: Any
+    test_inputs: Any = None
+    test_labels: Any = None
+    schema: Any = None
+    task: str = "classes"
+    target: str = "class"
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs [N, *shape] and targets [N]: numbers of classes, int64."""
+    """Inputs [N, *shape] and targets [N]: numbers of classes, int64, or numbers, float32."""
 
     inputs: np.ndarray
     targets: np.ndarray
@@ -57,32 +92,39 @@ class Dataset:
 
     splits: dict[str, Examples]
     schema: Schema
-    origin: dict[str, str]
+    origin: dict[str, Any]
+    report: list[str] = field(default_factory=list)
 
     @property
     def counts(self) -> dict[str, int]:
         return {name: len(examples) for name, examples in self.splits.items()}
 
 
-def prepare(source: Source, fingerprint: str, output: Path = FILE, schema_file: Path = schemas.FILE) -> Dataset:
+def prepare(
+    source: Source, fingerprint: str, output: Path = FILE, schema_file: Path = schemas.FILE, request: Request | None = None
+) -> Dataset:
     """Split a source and write `output`, whole or not at all; infer and write the schema when there is none yet.
 
     Args:
         fingerprint: tells at once whether the source is still the one that was read.
+        request: how it was asked for, which schema.toml records.
 
     Raises:
-        UserError: the source does not fit the schema, or is too small to be split; nothing is written.
+        UserError: the source does not fit the schema, or is not good enough to learn from; nothing is written.
     """
     known = schemas.read(schema_file)
     found = _inferred(source, known)
     if problems := _misfits(source, found, known):
         raise UserError(
             f"The source {source.name} does not fit {schema_file}, and nothing was written:\n  "
-            + "\n  ".join(problems)
+            + "\n  ".join(problems[:20] + [f"... and {len(problems) - 20} more"] * (len(problems) > 20))
             + f"\nIs it the right source? If the data has changed for good, edit {schema_file} or remove it; then: make data"
         )
+    quality.check_labels(source, found)
     splits = _split(source, found)
-    origin = {"source": source.name, "digest": digest(splits, found), "fingerprint": fingerprint, "seed": str(SEED)}
+    report = [*source.notes, *quality.report(source, found, splits)]
+    asked = (request or Request(source.name)).given()
+    origin = {"source": source.name, "digest": digest(splits, found), "fingerprint": fingerprint, "seed": str(SEED), "request": asked}
     tensors = {}
     for name, examples in splits.items():
         tensors[f"{name}_inputs"] = np.ascontiguousarray(examples.inputs)
@@ -90,9 +132,8 @@ def prepare(source: Source, fingerprint: str, output: Path = FILE, schema_file: 
     with atomic_file(output) as draft:
         # One entry, because the order of several changes from run to run, and the file with it.
         save_file(tensors, draft, metadata={"dataset": json.dumps({"schema": found.as_dict(), "origin": origin})})
-    if not known:
-        schemas.write(found, schema_file)
-    return Dataset(splits, found, origin)
+    schemas.write(found, asked, schema_file)
+    return Dataset(splits, found, origin, report)
 
 
 def load(path: Path = FILE, schema_file: Path = schemas.FILE) -> Dataset:
@@ -121,7 +162,7 @@ def load(path: Path = FILE, schema_file: Path = schemas.FILE) -> Dataset:
     return Dataset(splits, schema, origin)
 
 
-def read_origin(path: Path = FILE) -> dict[str, str] | None:
+def read_origin(path: Path = FILE) -> dict[str, Any] | None:
     """Read where a prepared file came from, without its tensors; None where there is none or it is damaged."""
     try:
         with safe_open(path, framework="np") as file:
@@ -147,7 +188,7 @@ def digest(splits: dict[str, Examples], schema: Schema) -> str:
     return sha.hexdigest()
 
 
-def _described(file: Any) -> tuple[Schema, dict[str, str]]:
+def _described(file: Any) -> tuple[Schema, dict[str, Any]]:
     content = json.loads(file.metadata()["dataset"])
     return schemas.from_dict(content["schema"], "the file"), content["origin"]
 
@@ -156,7 +197,12 @@ def _inferred(source: Source, known: Schema | None) -> Schema:
     for labels, what in ((source.labels, "no examples"), (source.test_labels, "a test set without examples")):
         if labels is not None and not len(labels):
             raise UserError(f"{source.name} holds {what}.")
-    found = Schema(schemas.Images.infer(source.inputs), schemas.Classes.infer(source.labels))
+    inputs = source.schema or schemas.Images.infer(source.inputs)
+    if source.task == "number":
+        outputs: schemas.Classes | schemas.Number = schemas.Number.infer(source.target, np.asarray(source.labels))
+    else:
+        outputs = schemas.Classes.infer(source.labels)
+    found = Schema(inputs, outputs)
     return found.with_choices_of(known) if known else found
 
 
@@ -169,22 +215,39 @@ def _misfits(source: Source, schema: Schema, known: Schema | None) -> list[str]:
 
 
 def _split(source: Source, schema: Schema) -> dict[str, Examples]:
-    """Stratified and seeded: a test set where the source has none, then a validation set."""
-    train = Examples(source.inputs, schema.outputs.encode(source.labels, source.name))
-    if source.test_inputs is None or source.test_labels is None:
-        train, test = _stratified(train, TEST_SHARE)
+    """Seeded: a test set where the source has none, then a validation set; by class, by group or by time."""
+    inputs, outputs = schema.inputs, schema.outputs
+    whole = Examples(inputs.encode(source.inputs), outputs.encode(source.labels, source.name))
+    rows = np.arange(len(whole))
+    test = None
+    if source.test_inputs is not None:
+        targets = outputs.encode(source.test_labels, f"{source.name}, its test set")
+        test = Examples(inputs.encode(source.test_inputs), targets)
     else:
-        test = Examples(source.test_inputs, schema.outputs.encode(source.test_labels, f"{source.name}, its test set"))
-    train, validation = _stratified(train, VALIDATION_SHARE)
-    return {"train": train, "validation": validation, "test": test}
+        rows, taken = _parted(rows, TEST_SHARE, source, whole.targets)
+        test = whole.take(taken)
+    kept, taken = _parted(rows, VALIDATION_SHARE, source, whole.targets)
+    return {"train": whole.take(kept), "validation": whole.take(taken), "test": test}
 
 
-def _stratified(examples: Examples, share: float) -> tuple[Examples, Examples]:
-    from sklearn.model_selection import train_test_split  # takes a second, so only where it is needed
+def _parted(rows: np.ndarray, share: float, source: Source, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to keep and rows to take: by time, by group, else at random and, for classes, in each class's share."""
+    from sklearn.model_selection import GroupShuffleSplit, train_test_split  # takes a second, so only where it is needed
 
-    rows = np.arange(len(examples))
     try:
-        kept, taken = train_test_split(rows, test_size=share, stratify=examples.targets, random_state=SEED)
+        if source.times is not None:
+            moments = np.sort(source.times[rows])
+            boundary = moments[len(rows) - max(1, round(share * len(rows)))]
+            later = source.times[rows] >= boundary
+            if later.all():
+                raise ValueError(f"all of its {len(rows)} examples are of one time")
+            return rows[~later], rows[later]
+        if source.groups is not None:
+            parts = GroupShuffleSplit(1, test_size=share, random_state=SEED).split(rows, groups=source.groups[rows])
+            kept, taken = next(iter(parts))
+            return rows[kept], rows[taken]
+        classes = targets[rows] if source.task == "classes" else None
+        kept, taken = train_test_split(rows, test_size=share, stratify=classes, random_state=SEED)
+        return kept, taken
     except ValueError as error:
-        raise UserError(f"The source is too small to split by class: {error}") from None
-    return examples.take(kept), examples.take(taken)
+        raise UserError(f"The source is too small to split: {error}") from None

@@ -49,6 +49,14 @@ class Images:
         """Return this schema with the range of `known`: pictures do not tell theirs, so people may change it."""
         return replace(self, low=known.low, high=known.high)
 
+    def encode(self, inputs: np.ndarray) -> np.ndarray:
+        """Return pictures as they are stored: as they are."""
+        return inputs
+
+    def as_request(self, inputs: np.ndarray) -> list:
+        """Return one example [*shape] as it is sent in JSON."""
+        return inputs.ravel().tolist()
+
     def misfits(self, inputs: np.ndarray) -> list[str]:
         """Say how pictures [N, height, width, channels] differ from this schema; empty when they fit."""
         if inputs.shape[1:] != self.shape:

@@ -7,6 +7,7 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from . import gitcommand
 
@@ -14,7 +15,7 @@ TRAINING_CODE = ("data.py", "model.py", "training.py")  # of the team's package:
 LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy")
 
 
-def of_now(package: Path, origin: dict[str, str]) -> dict[str, str]:
+def of_now(package: Path, origin: dict[str, Any]) -> dict[str, str]:
     """Return what decides which runs are comparable with one that is trained now, and where its data is from."""
     return {
         "data_digest": origin["digest"],

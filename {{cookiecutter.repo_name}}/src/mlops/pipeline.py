@@ -10,6 +10,7 @@ from . import client, pictures, runs
 from . import dataset as datasets
 from .errors import UserError
 from .files import atomic_file
+from .schema import Schema
 from .serving.bundle_files import BUNDLE, MODEL, read_metadata
 from .team import Team
 
@@ -27,9 +28,10 @@ def run(team: Team, echo: Echo) -> list[dict]:
     best = runs.rank(team.lineage(dataset.origin)).best
     metric = dataset.schema.outputs.metric
     echo(f"best     run {best.uuid}: {metric} {best.outputs[runs.SCORE]:.4f} on validation")
+    _check_better_than_trivial(best, dataset)
     _stage(echo, "package", lambda: _package(team, best))
     questions = client.samples(team.data.SAMPLES, dataset.schema)
-    _stage(echo, "serve", lambda: _serve_and_ask(questions, dataset.schema.inputs.kind))
+    _stage(echo, "serve", lambda: _serve_and_ask(questions, dataset.schema))
     answers = [client.Answer(**answer) for answer in json.loads(ANSWERS.read_text(encoding="utf-8"))["answers"]]
     echo(f"predict\n{client.table(answers)}")
     served = read_metadata() or {}
@@ -37,7 +39,40 @@ def run(team: Team, echo: Echo) -> list[dict]:
         raise UserError(f"Run {answers[0].run} answered, and run {best.uuid} was packaged. Try again: make clean pipeline")
     shown = f"; picture: {PICTURE}" if PICTURE.is_file() else ""
     echo(f"{metric} {served['metrics'][f'test_{runs.SCORE}']:.4f} on the test examples{shown}")
+    _check_samples(answers, served["metrics"][f"test_{runs.SCORE}"])
     return client.as_json(answers)
+
+
+def _check_better_than_trivial(best: runs.Run, dataset: datasets.Dataset) -> None:
+    """Stop before a model is packaged that learned nothing.
+
+    Raises:
+        UserError: its score is not above that of the commonest class, or of the mean.
+    """
+    trivial = dataset.schema.outputs.trivial_score(dataset.splits["validation"].targets)
+    if best.outputs[runs.SCORE] <= trivial:
+        what = "the commonest class" if dataset.schema.outputs.kind == "classes" else "the mean"
+        raise UserError(
+            f"The best model's {dataset.schema.outputs.metric} is {best.outputs[runs.SCORE]:.4f}, and always answering "
+            f"{what} gives {trivial:.4f}: it learned nothing. Look at the data (its scale, its labels) and at the training; "
+            f"to package it all the same: make package RUN={best.uuid}"
+        )
+
+
+def _check_samples(answers: list[client.Answer], score: float) -> None:
+    """Compare the samples' answers with what they are known to be.
+
+    Raises:
+        UserError: most are wrong, while the model is right on its own test examples.
+    """
+    known = [answer for answer in answers if answer.label is not None and answer.probability is not None]
+    wrong = [answer for answer in known if answer.label != answer.answer]
+    if len(wrong) > len(known) / 2 and score > 0.5:
+        raise UserError(
+            f"{len(wrong)} of {len(known)} samples are answered wrong, while {score:.0%} of the test examples are right: the "
+            "data is probably not what the samples are (transposed, inverted, of another scale). Look at the picture or at "
+            "the samples."
+        )
 
 
 def _stage(echo: Echo, name: str, work: Callable[[], str | None]) -> None:
@@ -50,11 +85,11 @@ def _stage(echo: Echo, name: str, work: Callable[[], str | None]) -> None:
 def _data(team: Team) -> str | None:
     origin = datasets.read_origin()
     # Data of another source was prepared on purpose; it is up to date with that one.
-    source = origin["source"] if origin else team.data.DEFAULT_SOURCE
-    wanted = {"fingerprint": team.data.fingerprint(source), "seed": str(datasets.SEED)}
+    request = datasets.Request(**origin["request"]) if origin else team.request()
+    wanted = {"fingerprint": team.data.fingerprint(request), "seed": str(datasets.SEED)}
     if origin and wanted.items() <= origin.items() and datasets.fits_schema():
         return None
-    counts = team.prepare(source).counts
+    counts = team.prepare(request).counts
     return f"{datasets.FILE}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
@@ -77,21 +112,21 @@ def _package(team: Team, best: runs.Run) -> str | None:
     return str(BUNDLE)
 
 
-def _serve_and_ask(questions: list[client.Question], kind: str) -> str | None:
+def _serve_and_ask(questions: list[client.Question], schema: Schema) -> str | None:
     from . import local_server
 
-    key = _answers_key(questions)
+    key, kind = _answers_key(questions), schema.inputs.kind
     if _asked_before() == key and (PICTURE.is_file() or kind != "images"):
         return None
     PICTURE.unlink(missing_ok=True)
     try:
         with SERVER_LOG.open("wb") as log, local_server.server(log=log.fileno(), publish=False) as (url, _):
-            answers = client.ask(url, questions)
+            answers = client.ask(url, questions, schema)
     except UserError as error:
         raise UserError(f"{error} The server's log: {SERVER_LOG}") from None
     if kind == "images":
         with atomic_file(PICTURE) as draft:
-            captions = [f"{answer.answer}  {answer.probability:.1%}" for answer in answers]
+            captions = [f"{answer.answer}  {answer.probability or 0:.1%}" for answer in answers]
             pictures.sheet([question.inputs for question in questions], captions).save(draft)
     with atomic_file(ANSWERS) as draft:
         draft.write_text(json.dumps({"key": key, "answers": client.as_json(answers)}, indent=1), encoding="utf-8")

@@ -6,7 +6,7 @@ with the data (`dataset.py`) and with the model (a bundle's metadata.json). Need
 
 import tomllib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from .errors import UserError
 from .images import Images
+from .tables import Table
 
 FILE = Path("schema.toml")
 HEADER = """\
@@ -29,6 +30,7 @@ class Classes:
     classes: tuple[str, ...]
     kind: ClassVar[str] = "classes"
     metric: ClassVar[str] = "accuracy"
+    spread: ClassVar[float] = 1.0  # of an answer: a probability's
 
     def __post_init__(self) -> None:
         names = self.classes
@@ -74,17 +76,78 @@ class Classes:
         """Return the share of answers [N, classes] whose largest value is at the target [N]: accuracy."""
         return float((answers.argmax(axis=1) == targets).mean())
 
+    def trivial_score(self, targets: np.ndarray) -> float:
+        """Return the score of always answering the commonest class."""
+        return float(np.bincount(targets).max() / len(targets))
 
-KINDS_OF_INPUTS = {kind.kind: kind for kind in (Images,)}
-KINDS_OF_OUTPUTS = {kind.kind: kind for kind in (Classes,)}
+
+@dataclass(frozen=True)
+class Number:
+    """A target that is a number; `low` and `high` are the least and the most that the training saw."""
+
+    name: str
+    low: float
+    high: float
+    unit: str = ""
+    kind: ClassVar[str] = "number"
+    metric: ClassVar[str] = "r2"
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"low is {self.low!r} and high {self.high!r}; low must be less than high")
+
+    @classmethod
+    def infer(cls, name: str, values: np.ndarray) -> "Number":
+        if not np.isfinite(values).all() or values.min() == values.max():
+            raise UserError(f"The target {name} is the same in every row, or not finite: there is nothing to learn.")
+        return cls(name, float(values.min()), float(values.max()))
+
+    def with_choices_of(self, known: "Number") -> "Number":
+        """Return this number with the unit of `known`, and its range where that holds the values."""
+        low, high = min(self.low, known.low), max(self.high, known.high)
+        return replace(self, low=low, high=high, unit=known.unit) if known.name == self.name else self
+
+    @property
+    def spread(self) -> float:
+        """The range of an answer, by which differences are judged."""
+        return self.high - self.low
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the model's answers."""
+        return [self.name]
+
+    def encode(self, labels: Iterable, where: str) -> np.ndarray:
+        """Return labels as float32 [N]."""
+        return np.asarray(labels, dtype=np.float32)
+
+    def decode(self, target: float) -> str:
+        """Return a target as people write it."""
+        return f"{target:.4g}{' ' + self.unit if self.unit else ''}"
+
+    def score(self, answers: np.ndarray, targets: np.ndarray) -> float:
+        """Return R²: 1 minus the squared error of answers [N, 1] over that of the targets' own mean.
+
+        https://en.wikipedia.org/wiki/Coefficient_of_determination
+        """
+        error = np.square(answers[:, 0].astype(np.float64) - targets).sum()
+        return float(1 - error / max(np.square(targets - targets.mean(dtype=np.float64)).sum(), 1e-12))
+
+    def trivial_score(self, targets: np.ndarray) -> float:
+        """Return the score of always answering the mean."""
+        return 0.0
+
+
+KINDS_OF_INPUTS = {kind.kind: kind for kind in (Images, Table)}
+KINDS_OF_OUTPUTS = {kind.kind: kind for kind in (Classes, Number)}
 
 
 @dataclass(frozen=True)
 class Schema:
     """The inputs and the outputs of a model."""
 
-    inputs: Images
-    outputs: Classes
+    inputs: Images | Table
+    outputs: Classes | Number
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Return the schema as it is written into TOML and JSON."""
@@ -93,13 +156,21 @@ class Schema:
 
     def with_choices_of(self, known: "Schema") -> "Schema":
         """Return this schema, inferred from a source, with what people may choose as `known` has it."""
-        return Schema(self.inputs.with_choices_of(known.inputs), self.outputs.with_choices_of(known.outputs))
+        parts = ((self.inputs, known.inputs), (self.outputs, known.outputs))
+        return Schema(*(ours.with_choices_of(theirs) if ours.kind == theirs.kind else ours for ours, theirs in parts))
 
     def differences(self, other: "Schema") -> list[str]:
         """Return each field that `other` has otherwise, as `outputs.classes: ["a"], not ["b"]`; empty when alike."""
         ours, theirs = _flat(self.as_dict()), _flat(other.as_dict())
         fields = dict.fromkeys([*ours, *theirs])
-        return [f"{name}: {ours.get(name)!r}, not {theirs.get(name)!r}" for name in fields if ours.get(name) != theirs.get(name)]
+        return [_difference(name, ours, theirs) for name in fields if ours.get(name) != theirs.get(name)]
+
+
+def _difference(name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    part, _, column = name.removesuffix(".kind").partition(".columns.")
+    if column and name.endswith(".kind") and (name in ours) != (name in theirs):
+        return f"{part}: the column {column} is {'new' if name in ours else 'missing'}"
+    return f"{name}: {ours.get(name)!r}, not {theirs.get(name)!r}"
 
 
 def from_dict(content: Any, where: str) -> Schema:
@@ -108,8 +179,8 @@ def from_dict(content: Any, where: str) -> Schema:
     Raises:
         UserError: a part or a field is missing, unknown or of another type; the message names it.
     """
-    if not isinstance(content, dict) or content.keys() != {"inputs", "outputs"}:
-        raise UserError(f"{where} must hold the two parts [inputs] and [outputs], and nothing else.")
+    if not isinstance(content, dict) or content.keys() - {"source"} != {"inputs", "outputs"}:
+        raise UserError(f"{where} must hold the parts [inputs], [outputs] and [source], and nothing else.")
     parts = {}
     for name, kinds in (("inputs", KINDS_OF_INPUTS), ("outputs", KINDS_OF_OUTPUTS)):
         fields = dict(content[name]) if isinstance(content[name], dict) else {}
@@ -140,17 +211,52 @@ def read(path: Path = FILE) -> Schema | None:
     return from_dict(content, str(path))
 
 
-def write(schema: Schema, path: Path = FILE) -> None:
-    """Write schema.toml."""
-    import tomli_w  # here, because serving reads schemas and never writes one
-
-    path.write_text(f"{HEADER}\n{tomli_w.dumps(schema.as_dict())}", encoding="utf-8")
-
-
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    """Tuples as lists, as TOML and JSON give them back."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+def read_source(path: Path = FILE) -> dict[str, str]:
+    """Read which source schema.toml was made from, and how; empty where there is none yet."""
+    read(path)  # says what is wrong with it
+    return tomllib.loads(path.read_text(encoding="utf-8")).get("source", {}) if path.is_file() else {}
 
 
-def _flat(parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {f"{part}.{name}": value for part, fields in parts.items() for name, value in fields.items()}
+def write(schema: Schema, source: dict[str, str], path: Path = FILE) -> None:
+    """Write schema.toml; where it is there, change what has changed and keep people's comments."""
+    import tomlkit  # here, because serving reads schemas and never writes one
+
+    content = {"source": source, **schema.as_dict()}
+    if not path.is_file():
+        path.write_text(f"{HEADER}\n{tomlkit.dumps(content)}", encoding="utf-8")
+        return
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    if document.unwrap() != content:
+        _update(document, content)
+        path.write_text(tomlkit.dumps(document), encoding="utf-8")
+
+
+def _update(document: Any, content: dict[str, Any]) -> None:
+    for name, value in content.items():
+        if isinstance(value, dict) and name in document:
+            _update(document[name], value)
+        elif isinstance(value, list) and value and isinstance(value[0], dict) and len(document.get(name, ())) == len(value):
+            for inner, new in zip(document[name], value, strict=True):
+                _update(inner, new)
+        elif document.get(name) != value:
+            document[name] = value
+    for name in [name for name in document if name not in content]:
+        del document[name]
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as TOML and JSON give them back; of a column, what it is by itself is left out."""
+    if isinstance(value, dict):
+        defaults = {"categories": (), "low": None, "high": None, "missing": False, "use": True, "reason": ""}
+        is_column = "reason" in value
+        return {k: _plain(v) for k, v in value.items() if not (is_column and k in defaults and v == defaults[k])}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Each field by its full name; columns by theirs."""
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        value = {str(item.get("name")): {k: v for k, v in item.items() if k != "name"} for item in value}
+    if isinstance(value, dict):
+        return {key: found for inner, part in value.items() for key, found in _flat(part, f"{name}.{inner}".lstrip(".")).items()}
+    return {name: value}

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from . import dataset as datasets
-from . import lineage
+from . import lineage, schema
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,17 @@ class Team:
     def code(self) -> Code:
         return Code(self.package, *self.load())
 
-    def lineage(self, origin: dict[str, str]) -> dict[str, str]:
+    def lineage(self, origin: dict[str, Any]) -> dict[str, str]:
         """Return what a run that is trained now on data of this origin would come from."""
         return lineage.of_now(self.package, origin)
 
-    def prepare(self, source: str, output: Path = datasets.FILE) -> datasets.Dataset:
+    def prepare(self, request: datasets.Request, output: Path = datasets.FILE) -> datasets.Dataset:
         """Read a source, split it and write it down."""
-        return datasets.prepare(self.data.read(source), self.data.fingerprint(source), output)
+        source = self.data.read(request, schema.read())
+        return datasets.prepare(source, self.data.fingerprint(request), output, request=request)
+
+    def request(self, **given: str | None) -> datasets.Request:
+        """Return what is asked for: a source as given, or the one that schema.toml records, or the package's default."""
+        recorded = schema.read_source() or self.data.DEFAULT.given()
+        known = {name: value for name, value in given.items() if value is not None}
+        return datasets.Request(**(known if "source" in known else recorded | known))

@@ -58,7 +58,7 @@ class Job:
         torch.manual_seed(hyperparameters.seed)
         self.network: nn.Module = code.model.build(dataset.schema).to(device).to(memory_format=torch.channels_last)
         if hasattr(self.network, "fit"):
-            self.network.fit(self.train.inputs)
+            self.network.fit(self.train.inputs, self.train.targets)
         self.parallel = distributed.parallel(self.network)
         self.epoch = self.step = 0
         self.epochs_in_all = self.steps_in_all = 0

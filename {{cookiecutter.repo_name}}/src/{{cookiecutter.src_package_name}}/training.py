@@ -65,7 +65,7 @@ def train(job: Job) -> None:
     for _ in job.epochs():
         job.network.train()
         for inputs, targets in job.batches():
-            loss = model.loss(job.parallel(inputs), targets)
+            loss = model.loss(job.parallel(inputs), targets, job.schema)
             optimizer.zero_grad()
             job.backward(loss)
             optimizer.step()
@@ -94,4 +94,4 @@ def evaluate(network: nn.Module, split: Split, schema: Schema, batch_size: int =
     network.eval()
     outputs = torch.cat([network(inputs) for inputs in split.inputs.split(batch_size)])
     score = schema.outputs.score(outputs.cpu().numpy(), split.targets.cpu().numpy())
-    return {"loss": model.loss(outputs, split.targets).item(), "score": score, schema.outputs.metric: score}
+    return {"loss": model.loss(outputs, split.targets, schema).item(), "score": score, schema.outputs.metric: score}

@@ -11,30 +11,36 @@ import numpy as np
 from ..dataset import Source
 from ..errors import UserError
 
-FILES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
+IMAGES, LABELS = b"\0\0\x08\x03", b"\0\0\x08\x01"  # how a file of bytes with three dimensions begins, and one with one
+TEST = ("t10k", "test")  # in the names of a test set's files
 
 
-def read(folder: Path) -> Source:
+def read(folder: Path, name: str | None = None) -> Source:
     """Read a folder's pictures [N, height, width, 1] and labels; the test set of its own is kept as that.
+
+    Files are known by how they begin, whatever they are called; a pair's names are alike but for images and labels.
 
     Raises:
         UserError: a file is missing or damaged; the message names it.
     """
-    train = _read_pair(folder, *FILES["train"])
-    if train is None:
-        raise UserError(f"{folder} holds no {' and '.join(FILES['train'])} (each may end in .gz).")
-    return Source(str(folder), *train, *(_read_pair(folder, *FILES["test"]) or ()))
+    pairs = _pairs(folder)
+    train = [pair for pair in pairs if not _is_test(pair[0])]
+    test = [pair for pair in pairs if _is_test(pair[0])]
+    if not train:
+        raise UserError(f"{folder} holds neither folders of pictures nor idx files of images and labels to train on.")
+    for several in (train, test):
+        if len(several) > 1:
+            names = ", ".join(images.name for images, _ in several)
+            raise UserError(f"{folder} holds several sets: {names}. Put the files of one into a folder of its own.")
+    notes = [] if test else ["no test set among the files: a fifth is taken"]
+    return Source(name or str(folder), *_read_pair(*train[0]), *(_read_pair(*test[0]) if test else ()), notes=notes)
 
 
 def fingerprint(folder: Path) -> str:
     """Return the SHA-256 (hex) of the files."""
     sha = hashlib.sha256()
-    for name in (name for names in FILES.values() for name in names):
-        if path := _find(folder, name):
-            sha.update(path.name.encode() + path.read_bytes())
+    for path in (path for pair in _pairs(folder) for path in pair):
+        sha.update(path.name.encode() + path.read_bytes())
     return sha.hexdigest()
 
 
@@ -67,38 +73,64 @@ def mnist_folder(folder: Path) -> Path:
     return folder / "MNIST" / "raw"
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+def _is_test(path: Path) -> bool:
+    return any(word in path.name.lower() for word in TEST)
 
 
-def _read_pair(folder: Path, images_name: str, labels_name: str) -> tuple[np.ndarray, np.ndarray] | None:
-    images_path, labels_path = _find(folder, images_name), _find(folder, labels_name)
-    if images_path is None and labels_path is None:
-        return None
-    if images_path is None or labels_path is None:
-        missing = labels_name if labels_path is None else images_name
-        raise UserError(f"{folder} lacks {missing}: images and labels come in pairs.")
+def _pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """Files of images, each with its file of labels. Unpackers put a file into a folder of its own name."""
+    files = sorted(path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.is_file())
+    starts = {path: _content(path)[:4] for path in files}
+    images = [path for path, start in starts.items() if start == IMAGES]
+    labels = {_stem(path): path for path, start in starts.items() if start == LABELS}
+    for path, start in starts.items():
+        if start not in (IMAGES, LABELS) and "idx" in path.name.lower():
+            raise UserError(f"{path} {_what_else(start)}. Is it in the place of another? Fetch the file again.")
+    for path in images:
+        if _stem(path) not in labels:
+            raise UserError(f"{folder} lacks the labels of {path.name}: images and labels come in pairs.")
+    if alone := set(labels) - {_stem(path) for path in images}:
+        raise UserError(f"{folder} lacks the images of {labels[alone.pop()].name}: images and labels come in pairs.")
+    return [(path, labels[_stem(path)]) for path in images]
+
+
+def _stem(path: Path) -> str:
+    """A file's name without what tells images from labels, and without how it is packed."""
+    name = path.name.lower().removesuffix(".gz").replace("images", "*").replace("labels", "*")
+    return name.replace("idx3", "idx*").replace("idx1", "idx*").replace(".", "-")
+
+
+def _what_else(start: bytes) -> str:
+    if start.lstrip()[:1] == b"<":
+        return "is a web page, not an idx file"
+    if not start:
+        return "is empty"
+    if start[:2] == b"\0\0" and len(start) == 4:
+        return f"is an idx file of type {start[2]:#x} with {start[3]} dimensions; only bytes with three or one are read"
+    return f"is not an idx file: it begins with {start.hex()}"
+
+
+def _read_pair(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
     images, labels = _read_file(images_path, dimensions=3), _read_file(labels_path, dimensions=1)
     if len(images) != len(labels):
         raise UserError(f"{labels_path} has {len(labels)} labels for the {len(images)} images of {images_path.name}.")
     return images[..., None], labels
 
 
-def _read_file(path: Path, dimensions: int) -> np.ndarray:
-    """An idx file of bytes: two zeros, type 8, the number of dimensions, each size as big-endian uint32, the values."""
+def _content(path: Path) -> bytes:
+    """A file's bytes, unpacked where they are packed, whatever its name says: browsers unpack and keep the name."""
+    content = path.read_bytes()
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {error}. Fetch the file again.") from None
-    header = 4 + 4 * dimensions
+
+
+def _read_file(path: Path, dimensions: int) -> np.ndarray:
+    """An idx file of bytes: two zeros, type 8, the number of dimensions, each size as big-endian uint32, the values."""
+    content, header = _content(path), 4 + 4 * dimensions
     if len(content) < header:
-        raise UserError(f"{path} is empty or cut short ({len(content)} bytes). Fetch the file again.")
-    magic = bytes([0, 0, 8, dimensions])
-    if content[:4] != magic:
-        raise UserError(
-            f"{path} is not an idx file of {dimensions} dimensions: "
-            f"it starts with {content[:4].hex()}, not {magic.hex()}. Is it in the place of another?"
-        )
+        raise UserError(f"{path} is cut short ({len(content)} bytes). Fetch the file again.")
     shape = struct.unpack(f">{dimensions}I", content[4:header])
     expected = header + int(np.prod(shape, dtype=object))
     if len(content) != expected:

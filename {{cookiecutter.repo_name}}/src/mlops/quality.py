@@ -1,0 +1,135 @@
+"""What is wrong with data, before a model learns from it: stops where nothing good can come of it, warns elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import UserError
+from .tables import CATEGORY, Column, Table
+
+if TYPE_CHECKING:
+    from .dataset import Examples, Source
+    from .schema import Schema
+
+FEWEST = 10  # examples of a class, of which at least one must be in each split
+DISGUISE = 0.999  # of the target that one column tells alone, from which it is suspect
+BRIGHT = 128  # mean of pictures from 0 to 255, above which they are probably dark on bright
+
+
+def check_labels(source: Source, schema: Schema) -> None:
+    """Stop where the labels cannot teach anything.
+
+    Raises:
+        UserError: there is one class only, or a class with too few examples.
+    """
+    if source.task != "classes":
+        return
+    names, counts = np.unique(np.asarray(source.labels).astype(str), return_counts=True)
+    if len(names) < 2:
+        raise UserError(f"{source.name} holds one class only, {names[0]}: there is nothing to tell apart.")
+    few = [f"{name} ({count})" for name, count in zip(names, counts, strict=True) if count < FEWEST]
+    if few:
+        raise UserError(
+            f"{source.name}: too few examples of {', '.join(few[:10])}{' ...' if len(few) > 10 else ''}: each class needs "
+            f"at least {FEWEST}, to be in every split. Add some, or leave the class out."
+        )
+    if source.test_labels is not None and (absent := sorted(set(names) - set(map(str, source.test_labels)))):
+        source.notes.append(f"WARNING: its test set has no {', '.join(absent[:10])}")
+
+
+def report(source: Source, schema: Schema, splits: dict[str, Examples]) -> list[str]:
+    """Return what a person should look at, as lines: a table of the columns, the classes, and warnings.
+
+    Raises:
+        UserError: the values are of a scale that cannot be meant.
+    """
+    lines = []
+    if isinstance(schema.inputs, Table):
+        lines += _columns(schema.inputs, splits)
+    else:
+        lines += _pictures(schema, splits["train"].inputs)
+    lines += _classes(schema, splits) if source.task == "classes" else _number(schema, splits)
+    return lines + _shared(splits)
+
+
+def _pictures(schema: Schema, inputs: np.ndarray) -> list[str]:
+    high = inputs.max()
+    if schema.inputs.high > 1 >= high:
+        raise UserError(
+            f"The pictures' values go from {inputs.min()} to {high}, and {schema.inputs.low} to {schema.inputs.high} is meant. "
+            f"Multiply them by {schema.inputs.high}, or set low = 0 and high = 1 in schema.toml."
+        )
+    if schema.inputs.channels == 1 and inputs.mean() > BRIGHT:
+        return [
+            f"WARNING: the pictures are bright (mean {inputs.mean():.0f}), as of dark ink on paper. A model learns these as "
+            "well, and then must be asked about such"
+        ]
+    return []
+
+
+def _columns(table: Table, splits: dict[str, Examples]) -> list[str]:
+    train = splits["train"]
+    rows = [["column", "kind", "missing", "values", ""]]
+    number = 0
+    for column in table.columns:
+        if not column.use:
+            rows.append([column.name, column.kind, "", "", f"left out: {column.reason}"])
+            continue
+        values = train.inputs[:, number]
+        number += 1
+        missing = int(np.isnan(values).sum())
+        told = "WARNING: it alone tells the target; is it known before?" if _tells(values, train.targets) else ""
+        rows.append([column.name, column.kind, str(missing) if missing else "-", _range(column), told])
+    widths = [max(map(len, part)) for part in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _range(column: Column) -> str:
+    if column.kind == CATEGORY:
+        shown = ", ".join(column.categories[:5])
+        return f"{shown} ... ({len(column.categories)})" if len(column.categories) > 5 else shown
+    return f"{column.low:g} to {column.high:g}" if column.low is not None and column.high is not None else "any"
+
+
+def _tells(values: np.ndarray, targets: np.ndarray) -> bool:
+    """Whether a column is the target in disguise: it grows with a number, or one class has all of each of its values."""
+    known = ~np.isnan(values)
+    values, targets = values[known].astype(np.float64), targets[known]
+    if len(values) < 3 or values.min() == values.max():
+        return False
+    if targets.dtype.kind == "f":
+        return targets.std() > 0 and abs(np.corrcoef(values, targets)[0, 1]) > DISGUISE
+    order = np.argsort(values, kind="stable")
+    different, codes = np.unique(values, return_inverse=True)
+    runs = 1 + int((np.diff(targets[order]) != 0).sum())  # stretches of one class, in the column's order
+    pure = all(len(set(targets[codes == code].tolist())) == 1 for code in range(min(len(different), 100)))
+    return pure and runs <= len(np.unique(targets))
+
+
+def _classes(schema: Schema, splits: dict[str, Examples]) -> list[str]:
+    for name, examples in splits.items():
+        if absent := sorted(set(range(len(schema.outputs.names))) - set(examples.targets.tolist())):
+            names = ", ".join(schema.outputs.names[number] for number in absent[:10])
+            if name == "train":
+                raise UserError(f"No training example is of the class {names}: the split by group or time leaves it none.")
+            return [f"WARNING: the {name} split has no {names}"]
+    return []
+
+
+def _number(schema: Schema, splits: dict[str, Examples]) -> list[str]:
+    targets = splits["train"].targets
+    return [f"target {schema.outputs.name}: {targets.min():g} to {targets.max():g}, mean {targets.mean():.4g}"]
+
+
+def _shared(splits: dict[str, Examples]) -> list[str]:
+    """Examples that are in the training split and in another: what they score was learned by heart."""
+    seen = {inputs.tobytes() for inputs in splits["train"].inputs}
+    lines = []
+    for name in ("validation", "test"):
+        count = sum(inputs.tobytes() in seen for inputs in splits[name].inputs)
+        if count:
+            share = count / len(splits[name])
+            lines.append(f"WARNING: {count} examples of {name} ({share:.1%}) are in train too; GROUP= keeps alike ones together")
+    return lines
