@@ -3,6 +3,7 @@
 import pkgutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mlops import bundle, project, runs, trainer
@@ -10,7 +11,7 @@ from mlops import dataset as datasets
 
 ROOT = Path(__file__).resolve().parents[1]
 (PACKAGE,) = (path.parent for path in (ROOT / "src").glob("*/__main__.py"))
-FEW = 20  # examples of each class: enough to learn from in a second
+FEW = 200  # examples to learn from: enough for a second
 
 
 @pytest.fixture(scope="session")
@@ -48,20 +49,22 @@ def dataset(team, folder) -> datasets.Dataset:
     """The data that `make data` prepared; the package's default source where it was not typed yet."""
     if (ROOT / datasets.FILE).is_file():
         return datasets.load(ROOT / datasets.FILE, ROOT / "schema.toml")
-    source = team.data.DEFAULT_SOURCE
-    whole = folder / "whole.safetensors"
-    return datasets.prepare(team.data.read(source), team.data.fingerprint(source), whole, folder / "whole.toml")
+    request, whole = team.data.DEFAULT, folder / "whole.safetensors"
+    return datasets.prepare(team.data.read(request), team.data.fingerprint(request), whole, folder / "whole.toml")
 
 
 @pytest.fixture(scope="session")
 def few(dataset, folder) -> Path:
     """A prepared file with a few of its examples."""
-    train = dataset.splits["train"]
-    rows = [row for target in sorted(set(train.targets)) for row in (train.targets == target).nonzero()[0][:FEW]]
-    decode = dataset.schema.outputs.decode
-    chosen = train.take(rows)
-    source = datasets.Source("a few", chosen.inputs, [decode(target) for target in chosen.targets])
-    datasets.prepare(source, "", folder / datasets.FILE, folder / "schema.toml")
+    splits = {}
+    for name, examples in dataset.splits.items():
+        groups = [np.arange(len(examples))]
+        if dataset.schema.outputs.kind == "classes":
+            groups = [np.flatnonzero(examples.targets == target) for target in np.unique(examples.targets)]
+        most = max(1, FEW // len(groups) // (1 if name == "train" else 4))
+        splits[name] = examples.take(np.concatenate([rows[:most] for rows in groups]))
+    origin = dataset.origin | {"digest": datasets.digest(splits, dataset.schema)}
+    datasets.save(datasets.Dataset(splits, dataset.schema, origin), folder / datasets.FILE)
     return folder / datasets.FILE
 
 

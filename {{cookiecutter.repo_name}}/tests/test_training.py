@@ -28,9 +28,9 @@ def test_each_recipe_learns(train, training, recipe):
 
 
 def test_the_default_recipe_is_better_than_guessing(train, training):
-    job = train(epochs=30, batch_size=16)
+    job = train(epochs=40, batch_size=16)
     found = training.evaluate(job.network, job.train, job.schema)
-    assert found["score"] > 1.5 / len(job.schema.outputs.names)
+    assert found["score"] > job.schema.outputs.trivial_score(job.train.targets.numpy())
     assert found["score"] == found[job.schema.outputs.metric]
 
 

@@ -125,15 +125,22 @@ def prepare(
     report = [*source.notes, *quality.report(source, found, splits)]
     asked = (request or Request(source.name)).given()
     origin = {"source": source.name, "digest": digest(splits, found), "fingerprint": fingerprint, "seed": str(SEED), "request": asked}
+    dataset = Dataset(splits, found, origin, report)
+    save(dataset, output)
+    schemas.write(found, asked, schema_file)
+    return dataset
+
+
+def save(dataset: Dataset, path: Path) -> None:
+    """Write a file of tensors, whole or not at all."""
     tensors = {}
-    for name, examples in splits.items():
+    for name, examples in dataset.splits.items():
         tensors[f"{name}_inputs"] = np.ascontiguousarray(examples.inputs)
         tensors[f"{name}_targets"] = np.ascontiguousarray(examples.targets)
-    with atomic_file(output) as draft:
+    about = {"schema": dataset.schema.as_dict(), "origin": dataset.origin}
+    with atomic_file(path) as draft:
         # One entry, because the order of several changes from run to run, and the file with it.
-        save_file(tensors, draft, metadata={"dataset": json.dumps({"schema": found.as_dict(), "origin": origin})})
-    schemas.write(found, asked, schema_file)
-    return Dataset(splits, found, origin, report)
+        save_file(tensors, draft, metadata={"dataset": json.dumps(about)})
 
 
 def load(path: Path = FILE, schema_file: Path = schemas.FILE) -> Dataset:

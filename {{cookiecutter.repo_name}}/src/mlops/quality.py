@@ -90,7 +90,7 @@ def _range(column: Column) -> str:
     if column.kind == CATEGORY:
         shown = ", ".join(column.categories[:5])
         return f"{shown} ... ({len(column.categories)})" if len(column.categories) > 5 else shown
-    return f"{column.low:g} to {column.high:g}" if column.low is not None and column.high is not None else "any"
+    return f"{column.seen[0]:g} to {column.seen[1]:g}" if column.seen else "any"
 
 
 def _tells(values: np.ndarray, targets: np.ndarray) -> bool:

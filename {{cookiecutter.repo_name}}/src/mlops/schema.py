@@ -247,7 +247,7 @@ def _update(document: Any, content: dict[str, Any]) -> None:
 def _plain(value: Any) -> Any:
     """Tuples as lists, as TOML and JSON give them back; of a column, what it is by itself is left out."""
     if isinstance(value, dict):
-        defaults = {"categories": (), "low": None, "high": None, "missing": False, "use": True, "reason": ""}
+        defaults = {"categories": (), "seen": (), "low": None, "high": None, "missing": False, "use": True, "reason": ""}
         is_column = "reason" in value
         return {k: _plain(v) for k, v in value.items() if not (is_column and k in defaults and v == defaults[k])}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

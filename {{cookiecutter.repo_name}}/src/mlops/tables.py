@@ -20,6 +20,7 @@ class Column:
     """One column: a number, or one of several categories.
 
     Attributes:
+        seen: of a number, the least and the most value that the data held.
         low, high: of a number, what a value may be; None bounds nothing.
         missing: whether a value may be missing.
         use: whether the model sees it; `reason` says why not.
@@ -28,6 +29,7 @@ class Column:
     name: str
     kind: str
     categories: tuple[str, ...] = ()
+    seen: tuple[float, ...] = ()
     low: float | None = None
     high: float | None = None
     missing: bool = False
@@ -256,7 +258,7 @@ def _completed(known: Column, found: Column) -> Column:
     if known.kind == CATEGORY and known.use and not known.categories:
         return replace(known, categories=found.categories, reason="")
     if known.kind == NUMBER and known.use and known.low is None and known.high is None:
-        return replace(known, low=found.low, high=found.high, reason="")
+        return replace(known, seen=found.seen, low=found.low, high=found.high, reason="")
     return known
 
 

@@ -36,7 +36,7 @@ class Hyperparameters:
     recipe: str = option("default", "Adam with a one-cycle schedule, or SGD.", choices=list(RECIPES))
     batch_size: int = option(64, "Examples in a training step. Default: the recipe's, 64 or 128.", min=1)
     test_batch_size: int = option(1000, "Examples in a step of the evaluation; changes no result.", min=1)
-    epochs: int = option(5, "Times to go through the training examples.", min=1)
+    epochs: int = option(model.EPOCHS, "Times to go through the training examples.", min=1)
     train_steps: int = option(0, "At most so many steps in all; 0: no limit.", min=0)
     lr: float = option(5e-3, "Learning rate: peak 0.005 (default), constant 0.01 (article).", above=0)
     momentum: float | None = option(None, "Of SGD, in the recipe article: 0.5.", min=0, below=1)

@@ -5,6 +5,7 @@ import difflib
 import hashlib
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def infer(columns: Mapping[str, np.ndarray], left_out: frozenset[str] = frozense
     for name, values in columns.items():
         column = _infer_column(name, values)
         if name in left_out:
-            column = Column(name, column.kind, column.categories, column.low, column.high, column.missing, False, "only splits")
+            column = replace(column, use=False, reason="only splits")
         found.append(column)
     if not any(column.use for column in found):
         told = "; ".join(f"{column.name}: {column.reason}" for column in found[:5])
@@ -84,10 +85,11 @@ def _infer_column(name: str, values: np.ndarray) -> Column:
         missing, different = len(present) < len(values), len(np.unique(present))
         if different <= 1:
             return Column(name, NUMBER, missing=missing, use=False, reason="it is the same in every row")
-        low, high = float(present.min()), float(present.max())
-        column = Column(name, NUMBER, low=low, high=high, missing=missing)
+        seen = float(present.min()), float(present.max())
+        low, high = _limits(*seen)
+        column = Column(name, NUMBER, seen=seen, low=low, high=high, missing=missing)
         if different == len(values) and _is_consecutive(present):
-            return Column(name, NUMBER, low=low, high=high, use=False, reason="it numbers the rows")
+            return replace(column, use=False, reason="it numbers the rows")
         return column
     texts = [text for text in values if text is not None]
     missing, names = len(texts) < len(values), sorted(set(texts))
@@ -101,6 +103,16 @@ def _infer_column(name: str, values: np.ndarray) -> Column:
     if len(names) == len(values):
         return Column(name, CATEGORY, tuple(names), missing=missing, use=False, reason="every text is another")
     return Column(name, CATEGORY, tuple(names), missing=missing)
+
+
+def _limits(low: float, high: float) -> tuple[float, float]:
+    """What a value may be: up to the width of what was seen beyond it, and not below zero where nothing was.
+
+    Another unit or a slip of the keyboard is further off; what is new but near is drift, which is watched.
+    """
+    width = high - low
+    least = max(0.0, low - width) if low >= 0 else low - width
+    return float(f"{least:.3g}"), float(f"{high + width:.3g}")
 
 
 def _is_consecutive(values: np.ndarray) -> bool:
