@@ -1,6 +1,6 @@
 """A run becomes a serving bundle: the model as ONNX, where it came from, what it answered, and the code that serves it.
 
-The bundle is a source for s2i as it stands, and a folder that seldon-core-microservice serves.
+The bundle is a source for s2i as it stands, and a folder that `python -m mlops.serving` serves.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from .errors import UserError
 from .files import atomic_folder
 from .schema import Schema
 from .serving import bundle_files as files
+from .serving.model import ServedModel
 from .team import Code
 
 FORMAT = 2  # of metadata.json
@@ -70,7 +71,8 @@ def package(code: Code, run: runs.Run, output: Path = files.BUNDLE, data_file: P
         check_parity(model, session, dataset.splits["validation"], dataset.schema.outputs.spread)
         metadata = _metadata(code, run, dataset, session, draft / files.MODEL)
         _write_json(draft / files.METADATA, metadata)
-        _write_json(draft / files.RECORDED_ANSWERS, _recorded_answers(session, dataset))
+        _write_json(draft / files.RECORDED_ANSWERS, [])
+        _write_json(draft / files.RECORDED_ANSWERS, _recorded_answers(code.serving.Model(draft), dataset))
         _copy_code(code.package, draft)
     return metadata
 
@@ -168,16 +170,19 @@ def describe(schema: Schema, inputs: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _recorded_answers(session: onnxruntime.InferenceSession, dataset: Dataset) -> list[dict]:
-    """The first test examples, some of each class, as they are sent, and what the exported model answers."""
+def _recorded_answers(served: ServedModel, dataset: Dataset) -> list[dict]:
+    """The first test examples, some of each class, as they are sent, and what the team's class answers to them."""
+    served.load()
     test, inputs, outputs = dataset.splits["test"], dataset.schema.inputs, dataset.schema.outputs
     kinds = [np.arange(len(test))]
     if outputs.kind == "classes":
         kinds = [np.flatnonzero(test.targets == target) for target in np.unique(test.targets)]
     chosen = test.take(np.concatenate([rows[: -(-RECORDED // len(kinds))] for rows in kinds]))
+    sent = [inputs.as_request(example) for example in chosen.inputs]
+    answers = np.asarray(served.predict(sent, [], {}))
     return [
-        {"inputs": inputs.as_request(example), "outputs": answer.tolist(), "label": outputs.decode(target)}
-        for example, answer, target in zip(chosen.inputs, _answers(session, chosen), chosen.targets, strict=True)
+        {"inputs": one, "outputs": answer.tolist(), "label": outputs.decode(target)}
+        for one, answer, target in zip(sent, answers, chosen.targets, strict=True)
     ]
 
 

@@ -13,7 +13,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from .schema import KINDS_OF_INPUTS
-from .serving.metric_names import EXAMPLES, INFO, SQUARES, SUM, TRAINING
+from .serving.metrics import EXAMPLES, INFO, SQUARES, SUM, TRAINING
 
 SHIFT = 0.25  # standard deviations by which a mean must move to be called moved: a small effect by Cohen's rule
 SIGMAS = 4.0  # and by how many standard errors, so that few examples raise no alarm

@@ -1,5 +1,6 @@
 """Inputs that are pictures of one size: what a request may hold, and what pictures look like in numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
@@ -84,7 +85,7 @@ class Images:
             return f"N x {size}, N x {self.size}, N x 1 x {size}, N x {size} x 1 or one {size}"
         return f"N x {size} x {channels}, N x {self.size}, N x {channels} x {size} or one {size} x {channels}"
 
-    def read_json(self, values: list, field: str) -> np.ndarray:
+    def read_json(self, values: list, field: str, names: Sequence[str] | None = None) -> np.ndarray:
         """Return lists of numbers as float32 [N, *shape].
 
         Raises:

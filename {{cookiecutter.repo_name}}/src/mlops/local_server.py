@@ -1,9 +1,10 @@
-"""The real seldon-core-microservice on a bundle, on this machine."""
+"""The server of a bundle, on this machine."""
 
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -13,13 +14,13 @@ import requests
 from . import processes
 from .errors import UserError
 from .files import atomic_file
-from .processes import HOST, free_port
-from .serving.bundle_files import BUNDLE, HOST_VARIABLE, MODEL, environment_of
+from .processes import HOST
+from .serving.bundle_files import ADDRESS_VARIABLE, BUNDLE, HOST_VARIABLE, MODEL, environment_of
 
-ADDRESS_FILE = Path("build/serving.json")  # where `predict` finds the server that `serve` started
+ADDRESSES = Path("build/servers")  # where `predict` finds the servers that run
 START_SECONDS = 60
 # What the server reads of its surroundings. Set in somebody's shell, they would change in silence what is served.
-FOREIGN = ("PYTHON", "GUNICORN_", "PREDICTIVE_UNIT_", "SELDON_", "FLASK_", "GRPC_", "MODEL_", "SERVICE_TYPE", "TRACING")
+FOREIGN = ("PYTHON", "PREDICTIVE_UNIT_", "SELDON_", "GRPC_", "MODEL_", "SERVICE_TYPE", "TRACING", "MLOPS_")
 
 
 @contextmanager
@@ -37,49 +38,53 @@ def server(
         UserError: no bundle, no serving environment, the port is taken, or the server did not come up.
     """
     command, environment = _command(bundle)
-    port, grpc_port, metrics_port = port or free_port(), free_port(), free_port()
-    environment |= {
-        "PYTHONDONTWRITEBYTECODE": "1",  # the bundle stays as it was made
-        HOST_VARIABLE: HOST,  # asked from this machine, and by no other
-        "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
-        "PREDICTIVE_UNIT_GRPC_SERVICE_PORT": str(grpc_port),
-        "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(metrics_port),
-    }
-    options = {"cwd": bundle, "env": environment, "stdout": log, "stderr": log}
-    with started(command, port, metrics_port, publish, **options) as running:
-        yield running
+    if port and processes.listens(port):
+        raise UserError(f"Port {port} is taken. Give another with PORT=, or none to take a free one.")
+    with tempfile.TemporaryDirectory() as folder:
+        addresses = Path(folder) / "addresses.json"
+        environment |= {
+            "PYTHONDONTWRITEBYTECODE": "1",  # the bundle stays as it was made
+            HOST_VARIABLE: HOST,  # asked from this machine, and by no other
+            ADDRESS_VARIABLE: str(addresses),
+            **{f"PREDICTIVE_UNIT_{kind}_SERVICE_PORT": "0" for kind in ("GRPC", "METRICS")},
+            "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
+        }
+        with processes.session(command, cwd=bundle, env=environment, stdout=log, stderr=log) as process:
+            processes.wait_until_ready(process, addresses.is_file, START_SECONDS, "The server")
+            found = json.loads(addresses.read_text(encoding="utf-8"))
+            with _published(found) if publish else nullcontext():
+                yield found["url"], process
 
 
 @contextmanager
-def started(
-    command: list[str], port: int, metrics_port: int, publish: bool = True, **options
-) -> Iterator[tuple[str, subprocess.Popen]]:
-    """Run a command that serves on these ports while the block runs: give the URL and the process, once it is ready.
-
-    `options` go to Popen. The server's whole session ends with the block.
-    """
+def started(command: list[str], port: int, metrics_port: int) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Run a command that serves on these ports while the block runs: give the URL and the process, once it is ready."""
     if processes.listens(port):  # it would be taken for the server that is started here
         raise UserError(f"Port {port} is taken. Give another with PORT=, or none to take a free one.")
     url = f"http://{HOST}:{port}"
 
-    def ready() -> bool:  # the metrics page has a process of its own
+    def ready() -> bool:
         try:
-            return requests.get(f"{url}/health/status", timeout=2).ok and processes.listens(metrics_port)
+            return requests.get(f"{url}/health/status", timeout=2).ok
         except requests.RequestException:
             return False
 
-    with processes.session(command, **options) as process:  # the server starts workers, which must end with it
+    with processes.session(command) as process:
         processes.wait_until_ready(process, ready, START_SECONDS, "The server")
-        with _published(url, f"http://{HOST}:{metrics_port}/metrics") if publish else nullcontext():
+        with _published({"url": url, "metrics": f"http://{HOST}:{metrics_port}/metrics"}):
             yield url, process
 
 
 def published(address: str = "url") -> str | None:
-    """Return an address of the server that `serve` runs, if one does: its `url`, or that of its `metrics` page."""
-    try:
-        return json.loads(ADDRESS_FILE.read_text(encoding="utf-8"))[address]
-    except (OSError, ValueError, KeyError):
-        return None
+    """Return an address of the server that was started last and runs: its `url`, or that of its `metrics` page."""
+    for path in sorted(ADDRESSES.glob("*.json"), key=lambda path: -path.stat().st_mtime):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))[address]
+        except (OSError, ValueError, KeyError):
+            continue
+        if processes.listens(int(found.split(":")[2].partition("/")[0])):
+            return found
+    return None
 
 
 def serving_python() -> Path:
@@ -96,16 +101,16 @@ def _command(bundle: Path) -> tuple[list[str], dict[str, str]]:
         raise UserError(f"There is no bundle at {bundle}. Make it with: make package")
     settings = environment_of(bundle)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | settings
-    microservice = serving_python().with_name("seldon-core-microservice")
-    return [str(microservice), settings["MODEL_NAME"], "--service-type", settings["SERVICE_TYPE"]], environment
+    return [str(serving_python()), "-m", "mlops.serving"], environment
 
 
 @contextmanager
-def _published(url: str, metrics: str) -> Iterator[None]:
-    with atomic_file(ADDRESS_FILE) as draft:
-        draft.write_text(json.dumps({"url": url, "metrics": metrics}), encoding="utf-8")
+def _published(addresses: dict[str, str]) -> Iterator[None]:
+    """Let `predict` and `drift` find a server while the block runs; there may be several."""
+    path = ADDRESSES / f"{os.getpid()}.json"
+    with atomic_file(path) as draft:
+        draft.write_text(json.dumps(addresses), encoding="utf-8")
     try:
         yield
     finally:
-        if published() == url:  # and not that of a server that was started later
-            ADDRESS_FILE.unlink()
+        path.unlink(missing_ok=True)

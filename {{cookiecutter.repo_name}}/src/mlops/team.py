@@ -12,11 +12,12 @@ from . import lineage, schema
 
 @dataclass(frozen=True)
 class Code:
-    """The team's network and loop."""
+    """The team's network, its loop, and the class that serves."""
 
     package: Path  # the folder
     model: ModuleType  # build(schema), loss(outputs, targets)
     training: ModuleType  # Hyperparameters, hyperparameters(**given), train(job), evaluate(network, split, schema)
+    serving: ModuleType  # Model, a ServedModel
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Team:
 
     package: Path  # the folder
     data: ModuleType  # read(source), fingerprint(source), and constants
-    load: Callable[[], tuple[ModuleType, ModuleType]]  # gives model and training
+    load: Callable[[], tuple[ModuleType, ModuleType, ModuleType]]  # gives model, training and serving
 
     def code(self) -> Code:
         return Code(self.package, *self.load())

@@ -10,9 +10,9 @@ from . import data
 
 def network():
     """Import what needs torch, for the stages that need it."""
-    from . import model, training
+    from . import model, serving, training
 
-    return model, training
+    return model, training, serving
 
 
 TEAM = Team(Path(__file__).parent, data, network)

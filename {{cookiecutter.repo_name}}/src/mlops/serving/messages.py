@@ -1,104 +1,180 @@
-"""A request in: what a Seldon message may hold, and what is said when it holds something else."""
+"""Seldon's messages: a request's payload as inputs by the schema, and the model's answers as a message."""
 
 import base64
-import binascii
 import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any
 
 import numpy as np
 import orjson
-from werkzeug.exceptions import BadRequest
 
-from ..errors import Refused
+from . import limits
 
-MOST_EXAMPLES = 1024  # in one request
-MOST_BYTES = 8 * 1024 * 1024  # of one request: 1,024 digits as JSON numbers with a few decimals
+FIELDS = {"status", "meta", "data", "binData", "strData", "jsonData", "customData"}  # of a message
+EXAMPLE = '{"data": {"ndarray": [...]}}'
 
 
-def read_json(body) -> dict:
-    """Return a request's body, bytes or text, as a Seldon message."""
+class Refusal(Exception):
+    """A request that is answered by an error: its HTTP status, what was wrong and the rule."""
+
+    def __init__(self, code: int, info: str, **headers: str) -> None:
+        super().__init__(info)
+        self.code, self.info, self.headers = code, info, headers
+
+    def as_json(self) -> bytes:
+        reason = HTTPStatus(self.code).phrase.upper().replace(" ", "_")
+        return orjson.dumps({"status": {"status": "FAILURE", "code": self.code, "reason": reason, "info": self.info}})
+
+
+def parse(body: bytes | str) -> dict[str, Any]:
+    """Return a JSON body as a message."""
     if not body:
-        raise BadRequest('The body is empty: send {"data": {"ndarray": [...]}} with Content-Type: application/json.')
+        raise Refusal(400, f"The body is empty: send {EXAMPLE} with Content-Type: application/json.")
     try:
         message = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
+        raise Refusal(400, f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
     if not isinstance(message, dict):
-        raise BadRequest('The body must be a JSON object, such as {"data": {"ndarray": [...]}}.')
+        raise Refusal(400, f"The body must be a JSON object, such as {EXAMPLE}.")
     return message
 
 
-def read_inputs(message: dict, schema) -> tuple[np.ndarray, str]:
-    """Return the inputs of a Seldon message, float32 [N, *shape], and the form to answer in ("ndarray" or "tensor").
+def parse_form(body: bytes, content_type: str) -> dict[str, Any]:
+    """Return a form as a message: a field `json` with all of it, or a field for each part, binData as a file."""
+    from werkzeug.formparser import parse_form_data  # here: few callers send forms
+
+    environ = {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": content_type}
+    _, fields, files = parse_form_data({"REQUEST_METHOD": "POST", **environ}, max_form_memory_size=limits.BODY_BYTES)
+    message: dict[str, Any] = {name: file.read() for name, file in files.items()}
+    for name, text in fields.items():
+        if name == "json":
+            message |= parse(text)
+        elif name == "binData":
+            message[name] = text
+        elif name in ("data", "meta"):
+            message[name] = parse(text)
+    if not message:
+        raise Refusal(415, "A form must hold `json`, a whole message, or `data` or `binData`. Else send application/json.")
+    return message
+
+
+def payload(message: dict[str, Any]) -> tuple[Any, list[str], str]:
+    """Return what a message holds (lists, an array or bytes), the names beside it, and the form to answer in.
 
     Raises:
-        BadRequest: the message does not hold inputs of this schema; the text says the rule.
+        Refusal: it holds nothing, or two things.
     """
-    data, binary = message.get("data"), message.get("binData")
-    if (data is None) == (binary is None):
-        raise BadRequest('Send either "data", with "ndarray" or "tensor", or "binData".')
-    if binary is not None:
-        return checked(schema.read_bytes, _bytes(binary)), "ndarray"
+    given = {kind: message[kind] for kind in ("data", "binData", "jsonData") if message.get(kind) is not None}
+    if len(given) != 1:
+        raise Refusal(400, 'Send either "data", with "ndarray" or "tensor", or "binData", or "jsonData".')
+    if "binData" in given:
+        return _bytes(given["binData"]), [], "ndarray"
+    if "jsonData" in given:
+        return given["jsonData"], [], "ndarray"
+    data = given["data"]
     if not isinstance(data, dict):
-        raise BadRequest('"data" must be an object with "ndarray" or "tensor".')
-    values, tensor = data.get("ndarray"), data.get("tensor")
+        raise Refusal(400, '"data" must be an object with "ndarray" or "tensor".')
+    values, tensor, names = data.get("ndarray"), data.get("tensor"), data.get("names") or []
     if (values is None) == (tensor is None):
-        raise BadRequest('"data" must hold either "ndarray" or "tensor".')
-    if tensor is not None:
-        return checked(schema.read_array, _tensor(tensor)), "tensor"
-    return checked(schema.read_json, values, "data.ndarray"), "ndarray"
+        raise Refusal(400, '"data" must hold either "ndarray" or "tensor".')
+    return (values, names, "ndarray") if tensor is None else (_tensor(tensor), names, "tensor")
 
 
-def checked(read, *arguments) -> np.ndarray:
-    """Return what the schema reads, no more than MOST_EXAMPLES of it; its refusals are the caller's mistake."""
+def features(message: Any) -> tuple[Any, list[str]]:
+    """Return what a message in feedback, or one to route, holds, and the names beside it; an empty array for nothing."""
+    if not isinstance(message, dict) or not message.keys() <= FIELDS:
+        raise Refusal(400, f"A message is a JSON object such as {EXAMPLE}.")
+    if message.get("data") is None:
+        return next((message[kind] for kind in ("binData", "strData", "jsonData") if kind in message), np.array([])), []
+    values, names, _ = payload({"data": message["data"]})
+    if isinstance(values, np.ndarray):
+        return values, names
     try:
-        inputs = read(*arguments)
-    except Refused as refusal:
-        raise BadRequest(str(refusal)) from None
-    if len(inputs) > MOST_EXAMPLES:
-        raise BadRequest(
-            f"At most {MOST_EXAMPLES} examples in one request; these are {len(inputs)}. Send several requests."
-        )
-    return inputs
+        return np.array(values if isinstance(values, list) else None), names
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise Refusal(400, "data.ndarray is ragged or nested too deep.") from None
 
 
-def _tensor(tensor) -> np.ndarray:
-    """A Seldon tensor ({"shape": [...], "values": [...]}) as an array."""
+def routing(response: Any) -> dict[str, Any]:
+    """Return which branch gave an answer, by the router's name in the graph."""
+    meta = response.get("meta") if isinstance(response, dict) else None
+    found = meta.get("routing") if isinstance(meta, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _tensor(tensor: Any) -> np.ndarray:
+    """{"shape": [...], "values": [...]} as an array."""
     if not isinstance(tensor, dict) or "shape" not in tensor or "values" not in tensor:
-        raise BadRequest('data.tensor must hold "shape" and "values".')
+        raise Refusal(400, 'data.tensor must hold "shape" and "values".')
     shape = tensor["shape"]
-    if not isinstance(shape, list) or not all(type(size) is int and 0 <= size <= MOST_BYTES for size in shape):
-        raise BadRequest("data.tensor.shape must be a list of whole numbers.")
+    if isinstance(shape, list) and len(shape) > limits.DIMENSIONS:
+        raise Refusal(400, f"data.tensor.shape has {len(shape)} dimensions; at most {limits.DIMENSIONS} are taken.")
+    if not isinstance(shape, list) or not all(type(size) is int and 0 <= size <= limits.BODY_BYTES for size in shape):
+        raise Refusal(400, "data.tensor.shape must be a list of whole numbers.")
     if not isinstance(tensor["values"], list):
-        raise BadRequest("data.tensor.values must be a list of numbers.")
+        raise Refusal(400, "data.tensor.values must be a list of numbers.")
     try:
         values = np.array(tensor["values"])
     except (ValueError, TypeError, OverflowError, RecursionError):
         values = np.array(None)
     if values.ndim != 1 or values.size != math.prod(shape):
-        raise BadRequest("data.tensor.values must be one flat list, of as many numbers as data.tensor.shape says.")
-    if values.size and values.dtype.kind not in "iuf":
-        raise BadRequest("data.tensor.values holds something that is not a number.")
+        raise Refusal(400, "data.tensor.values must be one flat list, of as many numbers as data.tensor.shape says.")
     return values.reshape(shape)
 
 
-def _bytes(text) -> bytes:
-    """binData: base64 of one byte for each value."""
-    if not isinstance(text, str | bytes):
-        raise BadRequest("binData must be base64 text of one byte for each value, row by row.")
+def _bytes(text: Any) -> bytes:
+    """Return binData: base64, also wrapped or URL-safe; from a file of a form, the bytes themselves."""
+    if isinstance(text, bytes):
+        return text
+    if not isinstance(text, str):
+        raise Refusal(400, "binData must be base64 text of one byte for each value, row by row.")
     try:
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise BadRequest("binData is not base64: send one byte for each value in base64, row by row.") from None
+    except ValueError:
+        pass
+    try:
+        plain = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        raise Refusal(400, "binData is not base64: send one byte for each value in base64, row by row.") from None
 
 
-def read_meta(message: dict) -> dict:
-    """Return what of a request's meta goes into the answer's: the request's id and tags, as the wrapper does."""
+def echo(message: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a request's meta goes back with the answer: its puid and its tags."""
     meta = message.get("meta")
     if meta is None:
         return {}
-    if not isinstance(meta, dict):
-        raise BadRequest('"meta" must be an object, or left out.')
-    puid, tags = meta.get("puid"), meta.get("tags")
+    puid, tags = (meta.get("puid"), meta.get("tags")) if isinstance(meta, dict) else (0, 0)
     if not isinstance(puid, str | None) or not isinstance(tags, dict | None):
-        raise BadRequest('"meta.puid" must be text and "meta.tags" an object, or left out.')
-    return {key: value for key, value in (("puid", puid), ("tags", tags)) if value}
+        raise Refusal(400, '"meta" must be an object, "meta.puid" text and "meta.tags" an object, or left out.')
+    kept = {key: value for key, value in (("puid", puid), ("tags", tags)) if value}
+    if not _nested_at_most(limits.ECHO_DEPTH, kept):
+        raise Refusal(400, f"meta.tags are nested deeper than {limits.ECHO_DEPTH}.")
+    if len(orjson.dumps(kept)) > limits.ECHO_BYTES:
+        raise Refusal(413, f"meta.tags and meta.puid hold at most {limits.ECHO_BYTES // 1024} KiB.")
+    return kept
+
+
+def _nested_at_most(levels: int, value: Any) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels >= 0 and all(_nested_at_most(levels - 1, part) for part in parts)
+
+
+def answer(answers: Any, names: list[str], form: str, meta: Mapping[str, Any]) -> bytes:
+    """Return what a model's method gave as a message in JSON."""
+    if isinstance(answers, dict | str):
+        data: dict[str, Any] = {"jsonData" if isinstance(answers, dict) else "strData": answers}
+    else:
+        array = np.ascontiguousarray(answers)
+        values = array if array.dtype.kind in "iuf" else array.tolist()
+        if form == "tensor":
+            values = {"shape": array.shape, "values": array.ravel()}
+        data = {"data": {"names": names, form: values}}
+    return plain({**data, "meta": meta})
+
+
+def plain(content: dict[str, Any]) -> bytes:
+    """Return JSON; arrays in it become lists."""
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)

@@ -1,255 +1,167 @@
-"""A bundle's model behind seldon-core-microservice: what the class in the team's `serving.py` inherits.
+"""A bundle's model: what the class in the team's `serving.py` inherits.
 
-- `predict_raw` takes the request's bytes, so nothing on the way to the model is parsed twice or made a protobuf.
-- What is wrong with a request is said in a 4xx (http.py); a fault of ours is logged, and answered by a 500 that tells
-  nothing.
-- Metrics go to memory that the workers share with the metrics page, after the answer is sent (metrics.py).
-- SIGTERM ends the server when every request that it was sent is answered (server.py).
-- A bundle that is not whole stops the start with a message.
+It has the methods that Seldon's wrapper calls, so it also runs in the stock `seldon-core-microservice`. Nothing but
+numpy is imported with it, and ONNX Runtime when it is loaded: both environments have these.
 """
 
-import atexit
 import hashlib
 import json
-import logging
-import math
-import multiprocessing
-import os
-import sys
-import threading
-import time
-from multiprocessing import util
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import orjson
-from google.protobuf import json_format
-from gunicorn.arbiter import Arbiter
-from seldon_core.proto import prediction_pb2
-from werkzeug.exceptions import (
-    BadRequest,
-    HTTPException,
-    InternalServerError,
-    ServiceUnavailable,
-)
 
 from .. import schema as schemas
-from ..errors import UserError
+from ..errors import Refused, UserError
 from .bundle_files import INPUT, METADATA, MODEL, OUTPUT, RECORDED_ANSWERS, served_bundle
-from .http import error_pages
-from .messages import checked, read_inputs, read_json, read_meta
-from .metrics import RECORDER
-from .server import end_with_parent, tune_wrapper
+from .limits import ROWS
 
-logger = logging.getLogger(__name__)
-
-AT_ONCE = 32  # examples given to the model at a time: as fast as all at once, in a fraction of the memory
+AT_ONCE = 32  # examples given to the network at a time: as fast as all at once, in a fraction of the memory
 AGAIN = "Make the bundle again with `make package`."
-# Recorded and given again on another machine: the same model's answers differ in the last bits only.
-TOLERANCE = 1e-4
+TOLERANCE = 1e-4  # another machine computes the last bits differently
 
 
 class ServedModel:
-    """The methods that `seldon-core-microservice` calls."""
+    """The methods that Seldon's wrapper calls. A team's class may change each of them."""
 
-    def __init__(self):
-        self.metadata = _read_json(METADATA, "name", "schema", "run", "code", "data", "metrics", "model_digest")
-        try:
-            self.schema = schemas.from_dict(self.metadata["schema"], METADATA)
-        except UserError as error:
-            _stop(f"{error} {AGAIN}")
-        self.names = self.schema.outputs.names
-        self.session: Any = None  # ONNX Runtime's, in a worker that has loaded the model
-        self.model_error_handler = error_pages(self)
+    def __init__(self, bundle: Path | None = None) -> None:
+        self.bundle = bundle or served_bundle()
+        self.metadata = _read_json(self.bundle / METADATA, "name", "schema", "run", "code", "data", "metrics", "model_digest")
+        self.schema = schemas.from_dict(self.metadata["schema"], METADATA)
+        self.session: Any = None
 
     def load(self) -> None:
-        """Open the model, in each worker, and have it give its recorded answers again. SystemExit when it cannot."""
-        if multiprocessing.parent_process():  # a gRPC worker; those of REST are gunicorn's
-            threading.Thread(target=end_with_parent, daemon=True).start()
-        try:
-            self._load()
-        except Exception as error:  # the wrapper would swallow some of these, and serve half a model
-            logger.exception("load")
-            _stop(f"{type(error).__name__}: {error}")
+        """Open the network and have the model give its recorded answers again.
 
-    def _load(self) -> None:
-        import onnxruntime  # here: the wrapper's other processes need none of its memory
+        Raises:
+            UserError: a file of the bundle is missing, or is not what was packed.
+        """
+        import onnxruntime
 
-        path = served_bundle() / MODEL
-        model = _read(MODEL)
-        if hashlib.sha256(model).hexdigest() != self.metadata["model_digest"]:
-            _stop(f"{path} is not the file that {METADATA} tells of: truncated, or changed. {AGAIN}")
+        path = self.bundle / MODEL
+        content = _read(path)
+        if hashlib.sha256(content).hexdigest() != self.metadata["model_digest"]:
+            raise UserError(f"{path} is not the file that {METADATA} tells of: truncated, or changed. {AGAIN}")
         options = onnxruntime.SessionOptions()
-        # One thread a worker: workers share the cores, and more threads than cores collapse under load.
-        options.intra_op_num_threads = options.inter_op_num_threads = int(os.environ.get("MODEL_THREADS", "1"))
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # several requests run at a time instead
         options.log_severity_level = 3
         try:
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            _stop(f"{path} is not a model that ONNX Runtime can open ({error}). {AGAIN}")
+            raise UserError(f"{path} is not a model that ONNX Runtime can open ({error}). {AGAIN}") from None
         found = [(put.name, put.type, put.shape[1:]) for put in (*session.get_inputs(), *session.get_outputs())]
-        taken, given = list(self.schema.inputs.shape), [len(self.names)]
+        taken, given = list(self.schema.inputs.shape), [len(self.schema.outputs.names)]
         if found != [(INPUT, "tensor(float)", taken), (OUTPUT, "tensor(float)", given)]:
             wanted = f"must take {INPUT} [N, {', '.join(map(str, taken))}] and give {OUTPUT} [N, {given[0]}], both float32"
-            _stop(f"{path} {wanted}; it has {found}. {AGAIN}")
+            raise UserError(f"{path} {wanted}; it has {found}. {AGAIN}")
         self.session = session
-        self.recorded = _read_json(RECORDED_ANSWERS, "label", "inputs", "outputs")
+        self.recorded = _read_json(self.bundle / RECORDED_ANSWERS, "label", "inputs", "outputs")
         if problem := self.unhealthy():
-            _stop(f"{path}: {problem}. {AGAIN}")
+            raise UserError(f"{path}: {problem}. {AGAIN}")
+
+    def read(self, X: Any, names: Sequence[str] = ()) -> np.ndarray:
+        """Return what a request holds (lists, an array or bytes) as float32 [N, *shape].
+
+        Raises:
+            Refused: it does not fit the schema.
+        """
+        inputs = self.schema.inputs
+        if isinstance(X, bytes):
+            read = inputs.read_bytes(X)
+        elif not isinstance(X, np.ndarray):
+            read = inputs.read_json(X, "data.ndarray", names)
+        elif X.dtype == np.float32 and X.shape[1:] == inputs.shape:
+            return X  # read already: what comes over the network is never float32
+        elif X.size and X.dtype.kind not in "iuf":
+            raise Refused("data holds something that is not a number.")
+        else:
+            read = inputs.read_array(X)
+        if len(read) > ROWS:
+            raise Refused(f"At most {ROWS} examples in one request; these are {len(read)}. Send several requests.")
+        return read
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
-        """Return the network's answers float32 [N, len(names)] to inputs float32 [N, *shape]."""
-        if len(inputs) <= AT_ONCE:
-            return self.session.run(None, {INPUT: inputs})[0]
+        """Return the network's answers float32 [N, outputs] to inputs float32 [N, *shape]."""
         parts = range(0, len(inputs), AT_ONCE)
-        return np.concatenate([self.session.run(None, {INPUT: inputs[at : at + AT_ONCE]})[0] for at in parts])
+        answers = [self.session.run(None, {INPUT: inputs[at : at + AT_ONCE]})[0] for at in parts]
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
-    def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """Return the answers to the inputs of a request; the team's class may do more."""
-        return self.run(inputs)
+    def predict(self, X, names=None, meta=None):
+        """Answer a request."""
+        return self.run(self.read(X, names))
 
-    def predict_raw(self, message):
-        """Answer a request: its body (bytes, or text from a form) over REST, a SeldonMessage over gRPC."""
-        try:
-            if isinstance(message, prediction_pb2.SeldonMessage):
-                return self._predict_proto(message)
-            return self._predict_json(message)
-        except HTTPException:
-            raise
-        except Exception:
-            logger.exception("predict")
-            raise InternalServerError("The model failed on this request; the server's log says why.") from None
+    def class_names(self) -> list[str]:
+        """Return the names of the answers, in their order."""
+        return self.schema.outputs.names
 
-    def _predict_json(self, body) -> bytes:
-        started = time.perf_counter()
-        message = read_json(body)
-        meta = read_meta(message)
-        inputs, form = read_inputs(message, self.schema.inputs)
-        answers = self.predict(inputs)
-        if form == "tensor":
-            data = {"names": self.names, "tensor": {"shape": answers.shape, "values": answers.ravel()}}
-        else:
-            data = {"names": self.names, "ndarray": answers}
-        meta["tags"] = {**meta.get("tags", {}), **self.tags()}
-        answer = orjson.dumps({"data": data, "meta": meta}, option=orjson.OPT_SERIALIZE_NUMPY)
-        RECORDER.answered(inputs, answers.argmax(axis=1), time.perf_counter() - started)
-        return answer
-
-    def _predict_proto(self, message):
-        started = time.perf_counter()
-        inputs, form = self._read_proto(message)
-        answers = self.predict(inputs)
-        answer = prediction_pb2.SeldonMessage()
-        answer.meta.CopyFrom(message.meta)
-        for key, value in self.tags().items():
-            answer.meta.tags[key].string_value = value
-        answer.data.names.extend(self.names)
-        if form == "ndarray":
-            json_format.ParseDict(answers.tolist(), answer.data.ndarray)
-        else:
-            answer.data.tensor.shape.extend(answers.shape)
-            answer.data.tensor.values.extend(answers.ravel().tolist())
-        RECORDER.answered(inputs, answers.argmax(axis=1), time.perf_counter() - started)
-        return answer
-
-    def _read_proto(self, message) -> tuple:
-        kind, schema = message.WhichOneof("data_oneof"), self.schema.inputs
-        if kind == "binData":
-            return checked(schema.read_bytes, message.binData), "tensor"
-        if kind != "data" or message.data.WhichOneof("data_oneof") not in ("tensor", "ndarray"):
-            raise BadRequest('Send either "data", with "ndarray" or "tensor", or "binData".')
-        if message.data.WhichOneof("data_oneof") == "ndarray":
-            values = json_format.MessageToDict(message.data.ndarray)
-            return checked(schema.read_json, values, "data.ndarray"), "ndarray"
-        values, shape = np.array(message.data.tensor.values), tuple(message.data.tensor.shape)
-        if min(shape, default=0) < 0 or values.size != math.prod(shape):
-            raise BadRequest("data.tensor.values must hold as many numbers as data.tensor.shape says.")
-        return checked(schema.read_array, values.reshape(shape)), "tensor"
-
-    def tags(self) -> dict:
-        """Which run answers, and from which commit: in every answer's meta."""
+    def tags(self) -> dict[str, str]:
+        """Return what goes into every answer's meta: the run that answers, and its commit."""
         commit = self.metadata["code"]["commit"]
         return {"run": self.metadata["run"]["uuid"], **({"commit": commit} if commit else {})}
 
-    def class_names(self) -> list:
-        """The names of the answers, in their order."""
-        return self.names
+    def metrics(self) -> list[dict]:
+        """Return metrics of your own after each answer: {"type": "COUNTER", "GAUGE" or "TIMER", "key", "value", "tags"}."""
+        return []
+
+    def send_feedback(self, features, feature_names, reward, truth, routing=None) -> None:
+        """Take what an answer was worth. It is counted in the metrics before."""
 
     def unhealthy(self) -> str:
-        """Why the model does not give its recorded answers; empty when it does."""
-        if self.session is None:
-            return "the model is not loaded"
-        inputs = np.array([answer["inputs"] for answer in self.recorded], dtype=np.float32)
-        expected = np.array([answer["outputs"] for answer in self.recorded])
-        found = self.run(inputs.reshape(-1, *self.schema.inputs.shape))
-        if found.shape != expected.shape or not np.allclose(found, expected, rtol=0, atol=TOLERANCE):
+        """Return why the model does not give its recorded answers; empty when it does."""
+        if not self.recorded:  # while the bundle is made
+            return ""
+        expected = np.array([row["outputs"] for row in self.recorded])
+        found = np.asarray(self.predict([row["inputs"] for row in self.recorded], [], {}))
+        tolerance = TOLERANCE * self.schema.outputs.spread
+        if found.shape != expected.shape or not np.allclose(found, expected, rtol=0, atol=tolerance):
             return f"it does not give the answers in {RECORDED_ANSWERS}"
         return ""
 
     def health_status(self) -> dict:
-        """For /health/status: predicts the recorded examples, and is healthy when the answers are the recorded ones."""
+        """Return that the model is ready: it gives its recorded answers."""
         if problem := self.unhealthy():
-            raise ServiceUnavailable(f"Not ready: {problem}.")
+            raise RuntimeError(problem)
         return {"status": "ready", "examples": len(self.recorded), **self.tags()}
 
     def init_metadata(self) -> dict:
-        """For /metadata: shapes, and where the model comes from. The wrapper wants the values of `custom` as text."""
-        code, data, metrics = self.metadata["code"], self.metadata["data"], self.metadata["metrics"]
+        """Return shapes, and where the model comes from. Seldon wants the values of `custom` as text."""
+        code, data, inputs = self.metadata["code"], self.metadata["data"], self.schema.inputs
         custom = {
-            "run": self.metadata["run"]["uuid"],
+            **self.tags(),
             "model_digest": self.metadata["model_digest"],
-            "commit": code["commit"],
             "dirty": code["dirty"],
             "code_digest": code["digest"],
             "data_source": data["source"],
             "data_digest": data["digest"],
-            **metrics,
-            "accepts": f"data.ndarray or data.tensor as {self.schema.inputs.accepts}; binData as one byte a value",
+            **self.metadata["metrics"],
+            "accepts": f"data.ndarray, data.tensor: {inputs.accepts}",
             "schema": json.dumps(self.metadata["schema"]),
         }
         return {
             "name": self.metadata["name"],
             "versions": [self.metadata["run"]["uuid"]],
             "platform": "onnxruntime",
-            "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, *self.schema.inputs.shape]}],
-            "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(self.names)]}],
+            "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, *inputs.shape]}],
+            "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(self.class_names())]}],
             "custom": {key: str(value) for key, value in custom.items() if value is not None},
         }
 
-    def send_feedback_raw(self, feedback):
-        """Feedback is counted (the wrapper adds the reward to the metrics) and answered by an empty message."""
-        return prediction_pb2.SeldonMessage()
 
-
-# The bundle
-
-
-def _stop(message: str) -> NoReturn:
-    """End the start. The exit code is the one that makes gunicorn stop, where another would make it try for ever."""
-    print(f"The model cannot be served: {message}", file=sys.stderr, flush=True)
-    # multiprocessing's, which in a worker would end the metrics page's process
-    atexit.unregister(util._exit_function)  # type: ignore[attr-defined]
-    raise SystemExit(Arbiter.WORKER_BOOT_ERROR)
-
-
-def _read(name: str) -> bytes:
-    path = served_bundle() / name
+def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        _stop(f"{path}: {error.strerror}. Make the bundle with `make package`.")
+        raise UserError(f"{path}: {error.strerror}. Make the bundle with `make package`.") from None
 
 
-def _read_json(name: str, *keys):
-    """A JSON file of the bundle. The keys must be in it (in each element, when it is a list)."""
+def _read_json(path: Path, *keys: str) -> Any:
+    """Return a JSON file of the bundle. The keys must be in it (in each element, when it is a list)."""
     try:
-        content = json.loads(_read(name))
+        content = json.loads(_read(path))
         for element in content if isinstance(content, list) else [content]:
             for key in keys:
                 element[key]
     except (ValueError, KeyError, TypeError) as error:
-        _stop(f"{served_bundle() / name} is damaged ({type(error).__name__}: {error}). {AGAIN}")
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {error}). {AGAIN}") from None
     return content
-
-
-tune_wrapper()
