@@ -133,6 +133,10 @@ class Table:
         return (len(self.used),)
 
     @property
+    def size(self) -> int:
+        return len(self.used)
+
+    @property
     def accepts(self) -> str:
         """What a request may hold, in words."""
         names = ", ".join(column.name for column in self.used[:MOST_SHOWN])
@@ -231,10 +235,10 @@ class Table:
         return np.stack(found, axis=1).astype(np.float64)
 
     def as_request(self, inputs: np.ndarray) -> list:
-        """Return one example [columns] as it is sent in JSON: numbers, names of categories, null where one is missing."""
+        """Return one example [columns] as it is sent in JSON: numbers in their few digits, names of categories, null."""
         return [
-            None if value != value else column.categories[int(value)] if column.kind == CATEGORY else value
-            for column, value in zip(self.used, inputs.tolist(), strict=True)
+            None if value != value else column.categories[int(value)] if column.kind == CATEGORY else float(str(value))
+            for column, value in zip(self.used, inputs.astype(np.float32), strict=True)
         ]
 
     def parse(self, columns: Mapping[str, Sequence[str]]) -> dict[str, list]:

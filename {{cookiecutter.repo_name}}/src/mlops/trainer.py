@@ -25,6 +25,7 @@ from .runs import SCORE
 from .schema import Schema
 from .team import Code
 
+TOLD = 10  # epochs at least that are told of
 TENSORBOARD = "tensorboard"  # the folder of event files among a run's outputs
 
 
@@ -186,7 +187,8 @@ class Record:
         for name, value in metrics.items():
             self._board.add_scalar(name, value, job.epoch)
         told = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in metrics.items() if name not in ("lr", SCORE))
-        self.echo(f"epoch {job.epoch}/{job.epochs_in_all}  {told}  {seconds:.1f} s")
+        if job.epoch % max(1, job.epochs_in_all // TOLD) == 0 or job.step >= job.steps_in_all:
+            self.echo(f"epoch {job.epoch}/{job.epochs_in_all}  {told}  {seconds:.1f} s")
 
     def finish(self, job: Job, evaluated: dict[str, float], bucket) -> None:
         """Write the model and the last metrics, with those on the test split, which decide nothing."""

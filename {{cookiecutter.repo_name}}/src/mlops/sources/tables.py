@@ -49,8 +49,9 @@ def read(path: Path, request: Request) -> Source:
     task = _task(labels, request.task, target, notes)
     by = {role: _order(columns, frame, name, role, path, has_target) for role, name in
           (("GROUP", request.group), ("TIME", request.time)) if name}  # fmt: skip
+    only_split = frozenset(filter(None, (request.group, request.time)))
     return Source(
-        name=request.source, inputs=columns, labels=labels, task=task, target=target, notes=notes,
+        name=request.source, inputs=columns, labels=labels, schema=infer(columns, only_split), task=task, target=target, notes=notes,
         groups=by.get("GROUP"), times=by.get("TIME"),
     )  # fmt: skip
 
