@@ -155,8 +155,13 @@ def package(team: Team, data_file: Path, uuid: str | None, output: Path) -> None
 
     run = runs.find(uuid) if uuid else runs.rank(_lineage(team, data_file)).best
     metadata = bundle.package(team.code(), run, output, data_file)
-    if run.inputs.get("mlops_digest") != lineage.mlops_digest():
-        click.echo(f"Run {run.uuid} was trained by another version of src/mlops.", err=True)
+    code = f"other code than {', '.join(lineage.TRAINING_CODE)} are now"
+    for key, now, what in (
+        ("code_digest", lineage.code_digest(team.package), code),
+        ("mlops_digest", lineage.mlops_digest(), "another version of src/mlops"),
+    ):
+        if run.inputs.get(key) != now:
+            click.echo(f"Run {run.uuid} was trained by {what}.", err=True)
     told = f"{metadata['metric']} {metadata['metrics'][SCORE]:.4f} on validation"
     click.echo(f"{output}: run {run.uuid}, {told}; ONNX Runtime answers as PyTorch does")
 

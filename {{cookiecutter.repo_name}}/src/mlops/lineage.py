@@ -50,11 +50,11 @@ def commit(folder: Path) -> tuple[str | None, bool | None]:
     """
     if os.environ.get("GIT_COMMIT"):
         return os.environ["GIT_COMMIT"], os.environ.get("GIT_DIRTY") == "true"
+    git = functools.partial(gitcommand.git, folder, variables={"LC_ALL": "C"})  # its words are looked at below
     try:
-        if not gitcommand.git(folder, "ls-tree", "HEAD", "--", "src").strip():
+        if not git("ls-tree", "HEAD", "--", "src").strip():
             return None, None  # the commit is of a repository around this one, which does not hold this code
-        head = gitcommand.git(folder, "rev-parse", "HEAD").strip()
-        return head, bool(gitcommand.git(folder, "status", "--porcelain", "--", ".").strip())
+        return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain", "--", ".").strip())
     except gitcommand.GitError as error:
         expected = ("not a git repository", "Not a valid object name HEAD", "unknown revision", "ambiguous argument")
         if not any(words in str(error) for words in expected):

@@ -27,7 +27,7 @@ def find_builder(wanted: str | None = None) -> str:
         if not subprocess.run([name, "info"], capture_output=True, check=False).returncode:
             return name
     if installed:
-        raise UserError(f"{' and '.join(installed)} cannot build here. The reason: {installed[0]} info")
+        raise UserError(f"{' and '.join(installed)}: no engine answers here. See why: {installed[0]} info")
     raise UserError(f"This needs {wanted or 'docker, podman or buildah'}; see https://docs.docker.com/engine/install/")
 
 

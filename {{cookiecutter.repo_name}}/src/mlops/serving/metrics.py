@@ -185,7 +185,7 @@ class PageMetrics(SeldonMetrics):
 
     def update(self, custom_metrics, method):
         for metric in custom_metrics:
-            logger.error("Metric %s is not kept: serving_metrics.py says how to add one", metric.get("key"))
+            logger.error("Metric %s is not kept: mlops/serving/metrics.py says how to add one", metric.get("key"))
 
     def update_reward(self, reward):
         if reward:

@@ -214,7 +214,7 @@ def tune_wrapper() -> None:
     """Make the wrapper hand us a request's bytes, keep metrics in RECORDER, need no disk, and end losing no request.
 
     Each is a name that is looked up when the server starts, and that must not depend on how it was started.
-    tests/test_serving.py and tests/test_serving_faults.py fail when a release no longer looks there.
+    The template's test_serving.py and test_serving_faults.py fail when a release no longer looks there.
     """
     if os.access("/dev/shm", os.W_OK):
         tempfile.tempdir = "/dev/shm"  # gunicorn's heartbeat files, in memory: a disk may be full or read-only
