@@ -125,10 +125,19 @@ def test_a_machine_without_git_records_no_commit(repository, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(("dirty", "expected"), [("", False), ("true", True), ("false", False)])
-def test_an_image_says_its_commit_itself(repository, monkeypatch, dirty, expected):
-    monkeypatch.setenv("GIT_COMMIT", "c" * 40)
-    monkeypatch.setenv("GIT_DIRTY", dirty)
-    assert lineage.commit(repository) == ("c" * 40, expected)
+def test_an_image_says_its_commit_itself(repository, tmp_path, monkeypatch, dirty, expected):
+    monkeypatch.setenv("MLOPS_COMMIT", "c" * 40)
+    monkeypatch.setenv("MLOPS_DIRTY", dirty)
+    image = tmp_path / "image"
+    image.mkdir()
+    assert lineage.commit(image) == ("c" * 40, expected)
+
+
+def test_a_clone_in_a_workspace_has_its_own_commit_and_not_the_images(repository, monkeypatch):
+    before = lineage.commit(repository)
+    monkeypatch.setenv("MLOPS_COMMIT", "c" * 40)
+    monkeypatch.setenv("GIT_COMMIT", "d" * 40)  # as Jenkins sets it for another repository
+    assert lineage.commit(repository) == before
 
 
 def test_a_run_records_the_commit_of_the_repository_that_its_code_is_in(

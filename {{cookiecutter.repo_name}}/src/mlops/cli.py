@@ -250,5 +250,6 @@ def check(context: click.Context, root: Path | None, names: tuple[str, ...]) -> 
     unknown = [name for name in names if name not in checks.CHECKS]
     if unknown:
         raise click.UsageError(f"There is no check {unknown[0]}; there are: {', '.join(checks.CHECKS)}.")
-    stages = context.find_root().command
-    sys.exit(0 if checks.run(root or project.ROOT, names, stages) else 1)
+    group = context.find_root().command
+    assert isinstance(group, click.Group)
+    sys.exit(0 if checks.run(root or project.ROOT, names, group) else 1)
