@@ -15,7 +15,7 @@ from conftest import TEMPLATE, as_in_a_terminal
 
 ROOT = "{{cookiecutter.repo_name}}"
 PACKAGE = "src/{{cookiecutter.src_package_name}}"
-PARTS = ("cookiecutter.json", "pyproject.toml", "CHANGELOG.md", "hooks", ROOT)
+PARTS = ("cookiecutter.json", "pyproject.toml", "CHANGELOG.md", "hooks", "templates", ROOT)
 CACHES = shutil.ignore_patterns("__pycache__", ".ruff_cache", ".pytest_cache")
 FIRST = "1.0.0"
 IDENTITY = {

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import browser as real_browser
 import pytest
 from digit_reader.__main__ import TEAM
 from mlops import local_server
@@ -141,3 +142,26 @@ def serving_python() -> Path:
         if os.environ.get("CI"):
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    """The guide, built strictly: a link, an anchor or a picture that leads nowhere fails here."""
+    folder = tmp_path_factory.mktemp("guide")
+    programs = Path(sys.executable).parent  # d2 among them, which draws the diagrams
+    kept = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "NO_MKDOCS_2_WARNING": "true"}
+    configuration = ROOT / "aisg-context/guide-site/mkdocs.yml"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", f"--config-file={configuration}", f"--site-dir={folder}"]
+    done = subprocess.run(command, env=os.environ | kept, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real browser without a window."""
+    try:
+        with real_browser.browser() as page:
+            yield page
+    except real_browser.NoBrowser as error:
+        pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))

@@ -10,9 +10,9 @@ import tree_sitter_bash
 import tree_sitter_pwsh
 import yaml
 from bs4 import BeautifulSoup
+from conftest import ROOT
 from tree_sitter import Language, Node, Parser
 
-ROOT = Path(__file__).resolve().parents[1]
 GUIDE = ROOT / "aisg-context/guide-site"
 LAPTOP, LONG, SERVER, CLUSTER, OUTPUT = "laptop", "laptop, long", "laptop, until Ctrl-C", "cluster", "output"
 PARSERS = {
@@ -45,6 +45,12 @@ def chapters() -> list[str]:
     """The pages in the order of the navigation, without .md."""
     configuration = yaml.safe_load((GUIDE / "mkdocs.yml").read_text(encoding="utf-8"))
     return [name.removesuffix(".md") for name in configuration["nav"]]
+
+
+def diagrams(chapter: str) -> list[str]:
+    """The sources of the diagrams that a chapter's Markdown shows, such as stages.d2, in their order."""
+    text = (GUIDE / "docs" / f"{chapter}.md").read_text(encoding="utf-8")
+    return re.findall(r"!\[[^\]]*\]\(\.\./diagrams/([^)]+)\)", text)
 
 
 def address(chapter: str) -> str:

@@ -4,31 +4,18 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import requests
+from mlops.processes import free_port, listens
+from mlops.serving.bundle_files import environment_of
 
-REPOSITORY = Path(__file__).parents[1]
 JSON = {"Content-Type": "application/json"}
 PREDICT = "/api/v1.0/predictions"
-IMAGES = "model_images_total"
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def serving_environment() -> dict:
-    """How the server is started, from the file that the bundle carries as .s2i/environment."""
-    lines = (REPOSITORY / "serving.env").read_text(encoding="utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+EXAMPLES = "model_examples_total"
 
 
 class Server:
@@ -38,13 +25,13 @@ class Server:
         self.port, self.metrics_port, self.grpc_port = free_port(), free_port(), free_port()
         self.bundle = Path(bundle)
         settings = {
-            **serving_environment(),
+            **environment_of(self.bundle),
             "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(self.port),
             "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(self.metrics_port),
             "PREDICTIVE_UNIT_GRPC_SERVICE_PORT": str(self.grpc_port),
             **environment,
         }
-        ours = ("PYTHON", "GUNICORN", "PREDICTIVE")
+        ours = ("PYTHON", "GUNICORN", "PREDICTIVE", "SELDON", "MODEL_")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         command = [
             Path(python).absolute().parent / "seldon-core-microservice",
@@ -76,14 +63,11 @@ class Server:
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
             with contextlib.suppress(requests.RequestException):
-                if requests.get(self.url("/health/status"), timeout=5).status_code == 200 and self._has_metrics():
+                healthy = requests.get(self.url("/health/status"), timeout=5).status_code == 200
+                if healthy and listens(self.metrics_port):
                     return
             time.sleep(0.02)
         raise AssertionError(f"the server was not ready in {seconds} s; it said:\n{self.output()[-3000:]}")
-
-    def _has_metrics(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.metrics_port)) == 0
 
     def workers(self) -> list:
         """Process ids of the REST server's workers, as gunicorn's log tells and as are still alive."""
@@ -91,13 +75,13 @@ class Server:
         pids = [int(line.rsplit("pid: ", 1)[1]) for line in lines]
         return [pid for pid in pids if _parent(pid) == self.process.pid]
 
-    def metrics(self, images: int, seconds: float = 20.0) -> dict:
-        """The metrics page once it counts so many images and stands still: a worker counts after it has answered.
+    def metrics(self, examples: int, seconds: float = 20.0) -> dict:
+        """The metrics page once it counts so many examples and stands still: a worker counts after it has answered.
 
         The page as it is then, when it never does.
         """
         end, seen = time.monotonic() + seconds, None
-        while (found := self._metrics()) != seen or (found[IMAGES] < images and time.monotonic() < end):
+        while (found := self._metrics()) != seen or (found[EXAMPLES] < examples and time.monotonic() < end):
             seen = found
             time.sleep(0.1)
         return found
@@ -143,14 +127,14 @@ def serve(bundle, python, before=(), wait=True, **environment):
 
 
 def recorded(bundle) -> list:
-    """The bundle's recorded answers: label, pixels and probabilities of ten digits."""
+    """The bundle's recorded answers: label, inputs and outputs of ten digits."""
     return json.loads((Path(bundle) / "recorded-answers.json").read_text())
 
 
 def answers_right(server) -> bool:
     """Whether the server still reads a digit, as its model did when it was packaged."""
     digit = recorded(server.bundle)[3]
-    answer = requests.post(server.url(), json={"data": {"ndarray": [digit["pixels"]]}}, timeout=10)
+    answer = requests.post(server.url(), json={"data": {"ndarray": [digit["inputs"]]}}, timeout=10)
     assert answer.status_code == 200, answer.text
     found = answer.json()["data"]["ndarray"][0]
-    return max(abs(a - b) for a, b in zip(found, digit["probabilities"], strict=True)) < 1e-4
+    return max(abs(a - b) for a, b in zip(found, digit["outputs"], strict=True)) < 1e-4

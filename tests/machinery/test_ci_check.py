@@ -1,13 +1,11 @@
 """`make check` finds mistakes in CI's files, GitHub's and GitLab's, and names the file and the place."""
 
-import importlib
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from mlops import cli
 
-ROOT = Path(__file__).resolve().parents[1]
 GITHUB, GITLAB = ".github/workflows/ci.yml", ".gitlab-ci.yml"
 LEFT, RIGHT = "{" * 2, "}" * 2
 FILES = {
@@ -44,7 +42,7 @@ push:
     - make push
 """,
 }
-# Each: file, what stands there, the mistake in its place, and what the finding says.
+# Each: file, what it says, the mistake in its place, and what the finding says.
 MISTAKES = {
     "a misspelt key": (GITHUB, "runs-on:", "run-on:", ["ci.yml: line 7", "run-on"]),
     "an unknown context": (
@@ -78,13 +76,14 @@ MISTAKES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def command():
-    """`make check`'s program inside this process."""
-    folder = str(ROOT / "aisg-context")
-    sys.path.insert(0, folder)
-    yield importlib.import_module("check").main
-    sys.path.remove(folder)
+@pytest.fixture
+def check(team):
+    """Run `python -m digit_reader check` in this process, which loads Polyaxon only once."""
+
+    def run(root: Path, *names: str):
+        return CliRunner().invoke(cli.stages(team), ["check", "--root", str(root), *names])
+
+    return run
 
 
 @pytest.fixture
@@ -96,32 +95,32 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_files_without_a_mistake_pass(files, command):
-    answer = CliRunner().invoke(command, ["--root", str(files), "ci"])
+def test_files_without_a_mistake_pass(files, check):
+    answer = check(files, "ci")
     assert answer.exit_code == 0 and answer.output == "ci: ok\n", answer.output
 
 
-def test_a_team_without_ci_has_nothing_to_mend(tmp_path, command):
-    assert CliRunner().invoke(command, ["--root", str(tmp_path), "ci"]).output == "ci: ok\n"
+def test_a_team_without_ci_has_nothing_to_fix(tmp_path, check):
+    assert check(tmp_path, "ci").output == "ci: ok\n"
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_deliberate_mistake_is_found_and_placed(files, command, mistake):
+def test_a_deliberate_mistake_is_found_and_placed(files, check, mistake):
     name, right, wrong, said = MISTAKES[mistake]
     text = FILES[name]
     assert right in text, "the mistake no longer fits the file"
     (files / name).write_text(text.replace(right, wrong, 1), encoding="utf-8")
-    answer = CliRunner().invoke(command, ["--root", str(files), "ci"])
+    answer = check(files, "ci")
     assert answer.exit_code == 1 and isinstance(answer.exception, SystemExit), answer.output
     findings = [line for line in answer.output.splitlines() if line.startswith("  ")]
     assert any(all(word in line for word in said) for line in findings), answer.output
 
 
 @pytest.mark.parametrize(("variables", "code"), [({}, 0), ({"CI": "true"}, 1)])
-def test_without_the_tools_it_is_not_checked_and_fails_in_ci(files, command, monkeypatch, variables, code):
-    monkeypatch.setattr("findings.shutil.which", lambda name, path: None)
+def test_without_the_tools_it_is_not_checked_and_fails_in_ci(files, check, monkeypatch, variables, code):
+    monkeypatch.setattr("mlops.platform.findings.shutil.which", lambda name, path: None)
     monkeypatch.delenv("CI", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    answer = CliRunner().invoke(command, ["--root", str(files), "ci"])
+    answer = check(files, "ci")
     assert answer.exit_code == code and "ci: NOT CHECKED: " in answer.output and "make setup" in answer.output

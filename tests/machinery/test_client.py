@@ -1,30 +1,35 @@
-"""predict: what an image must be is checked and said; every way a server can fail ends in a message."""
+"""predict: what an example must be is checked and said; every way a server can fail ends in a message."""
 
 import http.server
 import json
+import shutil
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from mlops import client, pictures, project
+from mlops import dataset as datasets
+from mlops import schema as schemas
+from mlops.errors import UserError
+from mlops.images import Images
 from PIL import Image
 
-from {{ cookiecutter.src_package_name }} import client
-from {{ cookiecutter.src_package_name }}.errors import UserError
-
-IMAGES = sorted(Path(__file__).parent.glob("images/*.png"))
+SAMPLES = sorted((project.ROOT / "tests/images").glob("*.png"))
+SCHEMA = Images(28, 28)
+INK = np.zeros((28, 28, 1), np.uint8)
+INK[8:20, 12:16] = 255
 
 
 def test_there_is_a_digit_of_each_class_to_ask_with():
-    assert [path.name[0] for path in IMAGES] == list("0123456789")
+    assert [path.name[0] for path in SAMPLES] == list("0123456789")
 
 
-@pytest.mark.parametrize("path", IMAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
 def test_the_digits_to_ask_with_are_test_digits_as_they_are(path, data_file):
     index = int(path.stem.split("-")[-1])
-    (question,) = client.read_test_digits([index], data_file)
-    assert np.array_equal(client.read_image(path).pixels, question.pixels)
+    (question,) = client.test_examples([index], data_file)
+    assert np.array_equal(pictures.read(path, SCHEMA), question.inputs)
     assert question.label == path.name[0]
 
 
@@ -32,37 +37,65 @@ def save(path, pixels, mode):
     Image.fromarray(pixels).convert(mode).save(path)
 
 
-INK = np.zeros((28, 28), np.uint8)
-INK[8:20, 12:16] = 255
-
-
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
         (lambda path: None, "There is no file"),
         (lambda path: path.write_bytes(b"not an image"), "cannot be read as an image"),
-        (lambda path: path.write_bytes(IMAGES[0].read_bytes()[:80]), "cannot be read as an image"),
-        (lambda path: save(path, np.zeros((30, 28), np.uint8), "L"), "28 by 30 pixels of mode L; a digit is 28 by 28"),
-        (lambda path: save(path, INK, "RGB"), "28 by 28 pixels of mode RGB"),
-        (lambda path: save(path, 255 - INK, "L"), "white on black. Invert it"),
+        (lambda path: path.write_bytes(SAMPLES[0].read_bytes()[:80]), "cannot be read as an image"),
+        (
+            lambda path: save(path, np.zeros((30, 28), np.uint8), "L"),
+            "28 by 30 pixels of mode L; the model takes 28 by 28 of 8-bit gray",
+        ),
+        (lambda path: save(path, INK[..., 0], "RGB"), "28 by 28 pixels of mode RGB"),
     ],
-    ids=["missing", "no image", "cut short", "other size", "colour", "black on white"],
+    ids=["missing", "no image", "cut short", "other size", "color"],
 )
 def test_another_image_is_refused_with_what_one_must_be(tmp_path, make, reason):
     make(tmp_path / "digit.png")
     with pytest.raises(UserError) as refusal:
-        client.read_image(tmp_path / "digit.png")
+        pictures.read(tmp_path / "digit.png", SCHEMA)
     assert reason in str(refusal.value)
+    assert "digit.png" in str(refusal.value)
 
 
 def test_a_jpeg_is_read(tmp_path):
-    Image.fromarray(INK).save(tmp_path / "digit.jpg", quality=95)
-    assert np.abs(client.read_image(tmp_path / "digit.jpg").pixels.astype(int) - INK).mean() < 5
+    Image.fromarray(INK[..., 0]).save(tmp_path / "digit.jpg", quality=95)
+    assert np.abs(pictures.read(tmp_path / "digit.jpg", SCHEMA).astype(int) - INK).mean() < 5
 
 
-def test_a_test_digit_that_is_not_there_is_refused(data_file):
-    with pytest.raises(UserError, match="no test digit 1000: they go from 0 to 999"):
-        client.read_test_digits([1000], data_file)
+def test_a_color_picture_is_read_by_a_schema_of_three_channels(tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 24, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "color.png")
+    assert np.array_equal(pictures.read(tmp_path / "color.png", Images(20, 24, 3)), pixels)
+
+
+def test_a_picture_for_a_color_model_is_not_told_to_become_gray(tmp_path):
+    Image.fromarray(INK[..., 0]).save(tmp_path / "gray.png")
+    with pytest.raises(UserError, match="8-bit color .* -colorspace sRGB"):
+        pictures.read(tmp_path / "gray.png", Images(28, 28, 3))
+    with pytest.raises(UserError, match="takes 4 channels"):
+        pictures.read(tmp_path / "gray.png", Images(28, 28, 4))
+
+
+def test_a_test_example_that_is_not_there_is_refused(data_file):
+    with pytest.raises(UserError, match="no test example 1000: they go from 0 to 999"):
+        client.test_examples([1000], data_file)
+
+
+def test_the_samples_are_asked_about_where_they_fit_the_schema_and_else_an_example_of_each_class(
+    data_file, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    dataset = datasets.load(data_file)
+    folder = SAMPLES[0].parent
+    assert [question.label for question in client.samples(folder, dataset.schema, data_file)] == list("0123456789")
+    train = dataset.splits["train"].take(np.arange(300))
+    letters = np.array(list("abcdefghij"))[train.targets]
+    other = datasets.prepare(datasets.Source("letters", train.inputs[:, ::2, ::2], letters), "", tmp_path / "letters")
+    found = client.samples(folder, other.schema, tmp_path / "letters")
+    assert [question.label for question in found] == list("abcdefghij")
+    assert {question.inputs.shape for question in found} == {(14, 14, 1)}
 
 
 @pytest.fixture
@@ -101,10 +134,10 @@ QUESTION = client.Question("ink", INK)
     [
         (400, {"status": {"info": "28 by 28, please"}}, "answered 400: 28 by 28, please"),
         (503, b"upstream is down", "answered 503: upstream is down"),
-        (200, b"<html>", "not as a digit classifier does"),
-        (200, {"data": {"names": ["0"], "ndarray": [[1.0], [1.0]]}}, "2, 1) probabilities for 1 digits of 1 classes"),
-        (200, {"data": {"names": ["0"]}}, "not as a digit classifier does"),
-        (200, [], "not as a digit classifier does"),
+        (200, b"<html>", "not as a classifier does"),
+        (200, {"data": {"names": ["0"], "ndarray": [[1.0], [1.0]]}}, "2, 1) probabilities for 1 examples of 1 classes"),
+        (200, {"data": {"names": ["0"]}}, "not as a classifier does"),
+        (200, [], "not as a classifier does"),
     ],
 )
 def test_an_answer_that_is_none_ends_in_a_message(answering, status, body, reason):
@@ -119,11 +152,17 @@ def test_a_server_that_does_not_answer_in_time_ends_in_a_message(answering):
         client.ask(answering(200, b"{}", delay=2), [QUESTION], timeout=0.2)
 
 
-def test_no_server_at_all_ends_in_a_message(stage):
-    error = stage("predict", "--url", "http://127.0.0.1:9", str(IMAGES[0]), fails=True).stderr
+def test_no_server_at_all_ends_in_a_message(stage, data_file, tmp_path):
+    shutil.copy(data_file.parents[2] / "schema.toml", tmp_path)
+    error = stage("predict", "--url", "http://127.0.0.1:9", str(SAMPLES[0]), cwd=tmp_path, fails=True).stderr
     assert "No server answers at http://127.0.0.1:9/api/v1.0/predictions" in error
-    assert "No server runs here" in stage("predict", str(IMAGES[0]), fails=True).stderr
-    assert "Nothing to ask about" in stage("predict", fails=True).stderr
+    assert "No server runs here" in stage("predict", str(SAMPLES[0]), cwd=tmp_path, fails=True).stderr
+    assert "Nothing to ask about" in stage("predict", cwd=tmp_path, fails=True).stderr
+
+
+def test_without_a_schema_a_picture_is_not_guessed_about(stage, tmp_path):
+    error = stage("predict", "--url", "http://127.0.0.1:9", str(SAMPLES[0]), cwd=tmp_path, fails=True).stderr
+    assert str(schemas.FILE) in error and "make data" in error
 
 
 def test_the_address_of_a_gateway_is_taken_as_it_is(answering):
@@ -134,9 +173,15 @@ def test_the_address_of_a_gateway_is_taken_as_it_is(answering):
     assert client.ask(url, [QUESTION]) == [client.Answer("ink", "4", 0.75, "abc")]
 
 
+def test_a_wrong_answer_is_shown_as_wrong():
+    answers = [client.Answer("a", "4", 0.75, "abc", "4"), client.Answer("b", "4", 0.75, "abc", "9")]
+    lines = client.table(answers).splitlines()
+    assert lines[1].endswith("  right") and lines[2].endswith("  wrong: it is a 9")
+    assert lines[3] == "answered by run abc"
+
+
 def test_the_picture_shows_each_digit_over_its_answer():
-    answers = [client.Answer("ink", "1", 0.987, "abc")] * 3
-    sheet = np.asarray(client.picture([QUESTION] * 3, answers))
-    assert sheet.shape == (28 * 4 + 28, 3 * 28 * 4)
-    assert np.array_equal(sheet[: 28 * 4 : 4, : 28 * 4 : 4], INK)
+    sheet = np.asarray(pictures.sheet([INK] * 3, ["1  98.7%"] * 3))
+    assert sheet.shape == (28 * 4 + 28, 3 * 28 * 4, 3)
+    assert np.array_equal(sheet[: 28 * 4 : 4, : 28 * 4 : 4, 0], INK[..., 0])
     assert (sheet[28 * 4 :] < 128).any()

@@ -1,18 +1,17 @@
 """`make check` finds mistakes in the files for Argo, Seldon and Kubernetes, and names the file and the field."""
 
-import importlib
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
+from conftest import ROOT
+from mlops import cli
 
-ROOT = Path(__file__).resolve().parents[1]
 ARGO, SELDON, K8S = "aisg-context/argo", "aisg-context/seldon", "aisg-context/k8s"
 LEFT, RIGHT = "{" * 2, "}" * 2
-# Each: file, what stands there, the mistake in its place, the check, and what its finding says.
+# Each: file, what it says, the mistake in its place, the check, and what its finding says.
 MISTAKES = {
     "a misspelt field of a template": (
         f"{ARGO}/package-model.yml", "activeDeadlineSeconds: 1800", "activeDeadlineSecond: 1800", "argo",
@@ -290,45 +289,46 @@ MISTAKES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def command():
-    """`make check`'s program inside this process."""
-    folder = str(ROOT / "aisg-context")
-    sys.path.insert(0, folder)
-    yield importlib.import_module("check").main
-    sys.path.remove(folder)
+@pytest.fixture
+def check(team):
+    """Run `python -m digit_reader check` in this process, which loads Polyaxon only once."""
+
+    def run(root: Path, *names: str):
+        return CliRunner().invoke(cli.stages(team), ["check", "--root", str(root), *names])
+
+    return run
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    for name in ("aisg-context", "docker"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("aisg-context", "docker", "src"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_deliberate_mistake_is_found_and_placed(copy, command, mistake):
+def test_a_deliberate_mistake_is_found_and_placed(copy, check, mistake):
     name, right, wrong, category, said = MISTAKES[mistake]
     path = copy / name
     text = path.read_text(encoding="utf-8")
     assert right in text, "the mistake no longer fits the file"
     path.write_text(text.replace(right, wrong, 1), encoding="utf-8")
-    answer = CliRunner().invoke(command, ["--root", str(copy), category])
+    answer = check(copy, category)
     assert answer.exit_code == 1 and isinstance(answer.exception, SystemExit), answer.output
     findings = [line for line in answer.output.splitlines() if line.startswith("  ")]
     assert any(all(word in line for word in said) for line in findings), answer.output
 
 
-def test_files_without_a_mistake_pass(copy, command):
-    answer = CliRunner().invoke(command, ["--root", str(copy), "argo", "seldon", "links", "kubernetes", "shell"])
+def test_files_without_a_mistake_pass(copy, check):
+    answer = check(copy, "argo", "seldon", "links", "kubernetes", "shell")
     assert answer.exit_code == 0, answer.output
 
 
-def test_seldon_is_not_checked_without_kubectl(copy, command, monkeypatch):
-    monkeypatch.setattr("findings.shutil.which", lambda name, path: None)
+def test_seldon_is_not_checked_without_kubectl(copy, check, monkeypatch):
+    monkeypatch.setattr("mlops.platform.findings.shutil.which", lambda name, path: None)
     monkeypatch.delenv("CI", raising=False)
-    answer = CliRunner().invoke(command, ["--root", str(copy), "seldon"])
+    answer = check(copy, "seldon")
     assert "seldon: NOT CHECKED: kubectl" in answer.output and answer.exit_code == 0
 
 

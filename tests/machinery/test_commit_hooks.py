@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from conftest import ROOT
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-ROOT = Path(__file__).resolve().parents[1]
 MADE = ("build", "data", "outputs", ".venv*", "*.egg-info", ".git", "__pycache__", ".*_cache", ".hypothesis")
 
 
@@ -48,14 +48,14 @@ NOTEBOOK = {
     "nbformat": 4,
     "nbformat_minor": 5,
 }
-# Each: the file, what stands in it, and what the refusal says.
+# Each: the file, its content, and what the refusal says.
 REFUSED = {
     "a service account's key": ("gcp-service-account.json", service_account, ["revoke it", "gcp-service-account.json"]),
     "a key file of another name": ("deep/down/prod-key.json", service_account, ["revoke it", "prod-key.json"]),
     "a key by what is in it": ("notes.json", service_account, ["Private Key", "notes.json:4"]),
     "a private key": ("notes.txt", private_key, ["Private Key", "notes.txt:1"]),
-    "an .env, whatever is in it": (".env", lambda: "COLOUR=red\n", ["revoke it", ".env"]),
-    "an .env in a folder": ("src/.env.local", lambda: "COLOUR=red\n", ["revoke it", "src/.env.local"]),
+    "an .env, whatever is in it": (".env", lambda: "COLOR=red\n", ["revoke it", ".env"]),
+    "an .env in a folder": ("src/.env.local", lambda: "COLOR=red\n", ["revoke it", "src/.env.local"]),
     "a token of GitHub": ("settings.yml", lambda: token("ghp_", 36), ["GitHub Token", "settings.yml:1"]),
     "a token of GitLab": ("settings.yml", lambda: token("glpat-", 20), ["GitLab Token", "settings.yml:1"]),
     "a password": ("settings.yml", lambda: "password: hunter2hunter2\n", ["Secret Keyword", "settings.yml:1"]),
@@ -63,9 +63,19 @@ REFUSED = {
     "a notebook with outputs": ("look.ipynb", lambda: json.dumps(NOTEBOOK, indent=1) + "\n", ["- hook id: notebooks"]),
     "a mark of a conflict": ("notes.txt", lambda: "<<<<<<< HEAD\n", ["Merge conflict string"]),
     "lines of Windows": ("notes.txt", lambda: "one\r\ntwo\n", ["fixed mixed line endings"]),
-    "a key that stands twice": ("more.yml", lambda: "one: 1\none: 2\n", ["more.yml: line 2", "duplication of key"]),
+    "a key that is given twice": ("more.yml", lambda: "one: 1\none: 2\n", ["more.yml: line 2", "duplication of key"]),
     "an unused import": ("tests/more.py", lambda: "import os\n", ["files were modified by this hook"]),
     "an unknown name": ("tests/more.py", lambda: "print(nothing)\n", ["F821", "tests/more.py:1"]),
+    "an import of the team's package in mlops": (
+        "src/mlops/more.py",
+        lambda: '"""More."""\n\nimport digit_reader\n\nprint(digit_reader)\n',
+        ["hook id: lint-imports", "mlops.more -> digit_reader (l.3)"],
+    ),
+    "an import of it within a function": (
+        "src/mlops/more.py",
+        lambda: '"""More."""\n\n\ndef more():\n    """Give more."""\n    from digit_reader import data\n\n    return data\n',
+        ["hook id: lint-imports", "mlops.more -> digit_reader.data (l.6)"],
+    ),
 }
 
 
@@ -139,7 +149,7 @@ def test_what_a_stage_makes_is_ignored(repository, git, name):
 
 
 def test_what_is_in_order_is_committed(repository, git):
-    plant(repository, ".env.example", "COLOUR=\n")
+    plant(repository, ".env.example", "COLOR=\n")
     plant(repository, "notes.txt", "The secret of a good cup is fresh water.\n")
     plant(repository, "tests/more.py", '"""More."""\n')
     assert not git("add", "--all").returncode
@@ -163,10 +173,10 @@ def test_a_notebooks_outputs_are_taken_out_and_then_it_is_committed(repository, 
 
 @pytest.mark.slow
 def test_a_wrong_type_is_not_committed(repository, git):
-    plant(repository, "docker/more.py", "def double(number: int) -> int:\n    return f'{number}{number}'\n")
+    plant(repository, "src/mlops/more.py", "def double(number: int) -> int:\n    return f'{number}{number}'\n")
     git("add", "--all")
     done = git("commit", "--message=2", SKIP="format")
-    assert done.returncode == 1 and "docker/more.py:2: error: Incompatible return value type" in done.stderr
+    assert done.returncode == 1 and "src/mlops/more.py:2: error: Incompatible return value type" in done.stderr
 
 
 def test_a_hook_without_the_environment_names_the_commands_that_make_it(repository, git):
@@ -174,13 +184,38 @@ def test_a_hook_without_the_environment_names_the_commands_that_make_it(reposito
     git("config", "hooks.venv", "/nowhere")
     plant(repository, "notes.txt", "text\n")
     git("add", "--all")
-    hook = ["sh", "aisg-context/hooks/tool.sh", "detect-secrets-hook", "notes.txt"]
+    hook = ["sh", "src/mlops/platform/tool.sh", "detect-secrets-hook", "notes.txt"]
     done = subprocess.run(
         hook, cwd=repository, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
     )
     git("config", "hooks.venv", before)
     assert done.returncode == 1 and "There is no detect-secrets-hook in the environment at /nowhere" in done.stderr
     assert "make setup" in done.stderr and "make hooks" in done.stderr
+
+
+def test_the_package_of_the_team_imports_mlops_and_mlops_never_it(environment):
+    here = environment | {"PYTHONPATH": str(ROOT / "src")}
+    program = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([program, "--no-cache"], cwd=ROOT, env=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Contracts: 1 kept, 0 broken." in done.stdout, done.stdout + done.stderr
+
+
+def everything_in(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_in_a_folder_of_another_repository_make_hooks_changes_nothing_and_says_so(environment, tmp_path):
+    for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "--message=1"]):
+        subprocess.run(["git", *command], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    folder = tmp_path / "services/digit-reader"
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*MADE))
+    before = everything_in(tmp_path)
+    done = subprocess.run(
+        ["make", "hooks", f"VENV={sys.prefix}"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert done.stdout == "No hook is installed: this folder is not the top of a git repository.\n"
+    assert everything_in(tmp_path) == before
 
 
 def test_make_lint_runs_the_same_and_says_what_it_needs(repository, environment, git, tmp_path):

@@ -3,20 +3,23 @@
 import base64
 import json
 import subprocess
-import sys
 from socket import AF_INET, SOCK_STREAM
 
 import numpy as np
 import pytest
 import requests
+from mlops import drift
+from mlops.bundle import describe
+from mlops.dataset import load
+from mlops.images import STATISTICS, Images
+from mlops.schema import Classes, Schema
+from mlops.serving.bundle_files import read_metadata
 from scipy import ndimage
+
 from serving_server import serve
 
-from {{ cookiecutter.src_package_name }} import drift
-from {{ cookiecutter.src_package_name }}.bundle_files import read_metadata
-from {{ cookiecutter.src_package_name }}.data import load
-
 RANDOM = np.random.default_rng(7)
+DIGIT = Images(28, 28)
 
 
 def rotated(degrees):
@@ -38,7 +41,7 @@ SHIFTED = {
 @pytest.fixture(scope="module")
 def digits(data_file):
     """400 test digits, forty a class as near as they come."""
-    return load(data_file).splits["test"].images[:400]
+    return load(data_file).splits["test"].inputs[:400, ..., 0]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,7 @@ def test_quiet_on_clean_digits(server, digits):
     report = report_on(server, digits)
     print(drift.as_text(report))
     assert report["verdict"] == "quiet"
-    assert report["images"] == 400
+    assert report["examples"] == 400
     assert all(abs(found["shift"]) < 0.2 for found in report["statistics"].values())
 
 
@@ -74,13 +77,13 @@ def test_loud_on_shifted_digits(server, digits, name):
 
 def test_quiet_on_most_small_samples_of_clean_digits(bundle, data_file):
     training = read_metadata(bundle)["training_inputs"]["statistics"]
-    images = load(data_file).splits["test"].images
+    inputs = load(data_file).splits["test"].inputs
     verdicts = []
     for _ in range(200):
-        found = drift.statistics(images[RANDOM.choice(len(images), 60, replace=False)])
-        sums = dict(zip(drift.STATISTICS, found.sum(axis=0), strict=True))
-        squares = dict(zip(drift.STATISTICS, np.square(found).sum(axis=0), strict=True))
-        seen = {"images": 60, "sums": sums, "squares": squares, "training": training, "run": None}
+        found = DIGIT.describe(inputs[RANDOM.choice(len(inputs), 60, replace=False)])
+        sums = dict(zip(STATISTICS, found.sum(axis=0), strict=True))
+        squares = dict(zip(STATISTICS, np.square(found).sum(axis=0), strict=True))
+        seen = {"examples": 60, "sums": sums, "squares": squares, "training": training, "run": None}
         verdicts.append(drift.compare(seen)["verdict"])
     assert verdicts.count("quiet") >= 198
 
@@ -89,8 +92,8 @@ def test_what_the_server_counted_is_what_the_images_are(server, digits):
     before = drift.look([server.page])
     requests.post(server.url(), json={"data": {"ndarray": digits[:50].reshape(50, 784).tolist()}}, timeout=30)
     seen = drift.since(drift.look([server.page]), before)
-    expected = drift.describe(digits[:50])["statistics"]
-    for name in drift.STATISTICS:
+    expected = describe(Schema(DIGIT, Classes(("a", "b"))), digits[:50])["statistics"]
+    for name in STATISTICS:
         mean = seen["sums"][name] / 50
         assert mean == pytest.approx(expected[name]["mean"], rel=1e-4, abs=1e-5)
         spread = (seen["squares"][name] / 50 - mean**2) ** 0.5
@@ -101,8 +104,8 @@ def test_statistics_of_images_that_can_be_told_by_hand():
     images = np.zeros((3, 28, 28), dtype=np.uint8)
     images[1] = 255
     images[2, 0, 27] = 255  # one pixel of ink, in the upper right corner
-    black, white, corner = (dict(zip(drift.STATISTICS, row, strict=True)) for row in drift.statistics(images))
-    assert black == dict.fromkeys(drift.STATISTICS, 0.0)
+    black, white, corner = (dict(zip(STATISTICS, row, strict=True)) for row in DIGIT.describe(images))
+    assert black == dict.fromkeys(STATISTICS, 0.0)
     assert (white["mean"], white["ink"], white["roughness"]) == (255, 1, 0)
     assert white["row"] == white["column"] == pytest.approx(0, abs=1e-5)
     assert white["height"] == pytest.approx(0, abs=1e-5)
@@ -110,44 +113,52 @@ def test_statistics_of_images_that_can_be_told_by_hand():
     assert corner["ink"] == pytest.approx(1 / 784)
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (5, 784), (5, 27, 28)])
-def test_describe_takes_images_only(shape):
-    with pytest.raises(ValueError, match=r"\[N, 28, 28\]"):
-        drift.describe(np.zeros(shape))
+def test_statistics_follow_the_schemas_range_and_its_channels():
+    """Brightness is above `low`, ink above the middle of the range, and color the mean over the channels."""
+    seen = Images(4, 6, 3, low=-1, high=1)
+    pictures = np.full((2, 4, 6, 3), -1.0)
+    pictures[1, ..., 0] = 1  # one of three channels is bright
+    dark, bright = (dict(zip(STATISTICS, row, strict=True)) for row in seen.describe(pictures))
+    assert (dark["mean"], dark["ink"]) == pytest.approx((-1, 0))
+    assert bright["mean"] == pytest.approx(-1 / 3)
+    assert bright["ink"] == 0
+    pictures[1, ..., 1] = 1  # two of three: the mean is above the middle
+    assert seen.describe(pictures)[1, list(STATISTICS).index("ink")] == 1
 
 
-def command(*arguments):
-    """The command, as the module is run, in the environment of the tests."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"{drift.__package__}.cli", "drift", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert "Traceback" not in done.stderr
-    return done
+@pytest.fixture
+def ask_drift(command, environment, tmp_path):
+    """The command as its user types it, where no server was started; gives the finished process."""
+
+    def run(*arguments) -> subprocess.CompletedProcess:
+        words = [*command, "drift", *map(str, arguments)]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
 
 
-def test_the_command_says_what_it_found_by_its_exit_code(bundle, serving_python, digits):
+def test_the_command_says_what_it_found_by_its_exit_code(ask_drift, bundle, serving_python, digits):
     with serve(bundle, serving_python) as server:
         page = f"http://127.0.0.1:{server.metrics_port}/metrics"
-        few = command(page)
-        assert (few.returncode, few.stdout.split(" images")[0]) == (2, "0")
+        few = ask_drift(page)
+        assert (few.returncode, few.stdout.split(" examples")[0]) == (2, "0")
 
         ask = {"binData": base64.b64encode(digits.tobytes()).decode()}
         requests.post(server.url(), json=ask, timeout=30)
-        quiet = command(page)
+        quiet = ask_drift(page)
         assert quiet.returncode == 0, quiet.stdout
-        assert "Quiet over 400 images" in quiet.stdout
+        assert "Quiet over 400 examples" in quiet.stdout
 
         ask = {"binData": base64.b64encode((255 - digits).tobytes()).decode()}
         requests.post(server.url(), json=ask, timeout=30)
-        moved = command(page, "--json")
+        moved = ask_drift(page, "--json")
         assert moved.returncode == 1
         assert json.loads(moved.stdout)["statistics"]["mean"]["moved"]
 
-        twice = command(page, page, "--json")  # as if there were two replicas
-        assert json.loads(twice.stdout)["images"] == 1600
+        twice = ask_drift(page, page, "--json")  # as if there were two replicas
+        assert json.loads(twice.stdout)["examples"] == 1600
 
 
 @pytest.mark.parametrize(
@@ -158,15 +169,15 @@ def test_the_command_says_what_it_found_by_its_exit_code(bundle, serving_python,
         ("file:///etc/hostname", "not an http address"),
     ],
 )
-def test_an_address_that_cannot_be_asked_is_named(url, words):
-    done = command(url)
+def test_an_address_that_cannot_be_asked_is_named(ask_drift, url, words):
+    done = ask_drift(url)
     assert done.returncode == 2
     assert url in done.stderr
     assert words in done.stderr
 
 
-def test_the_port_of_the_predictions_is_told_from_that_of_the_metrics(server):
-    done = command(server.url("/health/ping"))
+def test_the_port_of_the_predictions_is_told_from_that_of_the_metrics(ask_drift, server):
+    done = ask_drift(server.url("/health/ping"))
     assert done.returncode == 2
     assert "metrics port" in done.stderr
 
@@ -190,8 +201,7 @@ def test_a_name_that_stands_for_several_replicas_is_asked_at_each(server, monkey
     assert [url.split("/")[2].split(":")[0] for url in seen] == ["127.0.0.1", "127.0.0.2"]
 
 
-def test_no_address_and_no_server_is_said_with_what_to_type(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    done = command()
+def test_no_address_and_no_server_is_said_with_what_to_type(ask_drift):
+    done = ask_drift()
     assert done.returncode == 2
     assert "make serve" in done.stderr

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +16,10 @@ import guide_pages
 import pytest
 import requests
 import yaml
-from guide_pages import CLUSTER, GUIDE, LAPTOP, LONG, OUTPUT, ROOT, SERVER
-from serving_server import free_port
+from conftest import ROOT
+from guide_pages import CLUSTER, GUIDE, LAPTOP, LONG, OUTPUT, SERVER
+from mlops import processes
+from mlops.platform import compilation
 
 TITLES = {"bash": {LAPTOP, LONG, SERVER, CLUSTER}, "powershell": {CLUSTER}, "text": {OUTPUT, ""}}
 SHELLCHECK = (
@@ -49,16 +52,22 @@ def test_every_chapter_has_a_heading_of_its_own(site):
     assert len(set(headings)) == len(headings) == 13
 
 
-def test_every_picture_is_there_and_says_what_it_shows(site):
-    shown = set()
+def test_every_diagram_is_drawn_light_and_dark_and_says_what_it_shows(site):
     for chapter in guide_pages.chapters():
-        for image in guide_pages.page(site, chapter).select("article img"):
-            path = (site / guide_pages.address(chapter) / image["src"]).resolve()
-            assert path.is_file() and path.stat().st_size, f"{chapter}: {image['src']}"
-            assert image["alt"].strip(), f"{chapter}: {image['src']}"
-            shown.add(path.name)
-    drawn = {f"{path.stem}-{scheme}.svg" for path in (GUIDE / "diagrams").glob("*.d2") for scheme in ("light", "dark")}
-    assert {name for name in shown if name.endswith(".svg")} == drawn
+        page = guide_pages.page(site, chapter)
+        assert not page.select("article img"), f"{chapter}: a picture that is no diagram"
+        drawn = page.select("article div.d2")
+        assert len(drawn) == len(guide_pages.diagrams(chapter)), chapter
+        for diagram in drawn:
+            for scheme in ("light", "dark"):
+                (variant,) = diagram.find_all("div", class_=f"d2-{scheme}", recursive=False)
+                (picture,) = variant.find_all("svg", attrs={"role": "img"})
+                assert picture["aria-label"].strip(), f"{chapter}: {scheme}"
+
+
+def test_every_source_of_a_diagram_is_shown():
+    shown = {source for chapter in guide_pages.chapters() for source in guide_pages.diagrams(chapter)}
+    assert shown == {path.name for path in (GUIDE / "diagrams").glob("*.d2")} - {"style.d2"}
 
 
 def test_a_block_says_where_it_runs(blocks):
@@ -67,7 +76,7 @@ def test_a_block_says_where_it_runs(blocks):
     assert {block.title for block in blocks} >= TITLES["bash"] | {OUTPUT}
 
 
-def test_output_stands_below_what_prints_it(blocks):
+def test_output_is_shown_below_what_prints_it(blocks):
     for block, following in zip([None, *blocks], blocks, strict=False):
         if following.title == OUTPUT:
             assert block and block.title in (LAPTOP, SERVER) and block.output == following.text, str(following)
@@ -117,15 +126,12 @@ def test_polyaxons_commands_and_options_are_polyaxons(bash):
 
 
 def test_the_polyaxonfiles_exist_and_take_the_inputs(bash):
-    sys.path.append(str(ROOT / "aisg-context/polyaxon"))
-    import compilation
-
     ran = [(chapter, words[1:]) for chapter, words in commands_of(bash, "polyaxon") if words[0] == "run"]
     assert ran
     for chapter, words in ran:
         options = list(pairwise(words))
         files = [ROOT / value for option, value in options if option == "-f"]
-        params = dict(value.split("=", 1) for option, value in options if option == "-P")
+        params = [value for option, value in options if option == "-P"]
         try:
             compilation.read(files[0], params, tuple(files[1:]))
         except Exception as error:  # Polyaxon has no one exception for a file or an input that is wrong
@@ -189,14 +195,13 @@ def wait_for_page(address: str, seconds: float = 60) -> int:
 
 @pytest.mark.slow
 def test_the_guide_is_served_until_ctrl_c_and_a_port_that_is_taken_is_named():
-    port = free_port()
+    port = processes.free_port()
     command = ["make", "--silent", "guide", f"PORT={port}", f"VENV={sys.prefix}", "ARGS="]
     options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, **options, start_new_session=True) as process:
         try:
-            said = process.stdout.readline()
-            said += "" if "http" in said else process.stdout.readline()  # after what it has no pictures of
-            assert f"http://127.0.0.1:{port}/" in said
+            said = list(until(process.stdout, "Serving on "))
+            assert said[-1].endswith(f"Serving on http://127.0.0.1:{port}/\n"), "".join(said)
             assert wait_for_page(f"http://127.0.0.1:{port}/components/") == 200
             taken = subprocess.run(command, **options, check=False)
             os.killpg(process.pid, signal.SIGINT)
@@ -204,16 +209,25 @@ def test_the_guide_is_served_until_ctrl_c_and_a_port_that_is_taken_is_named():
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-    assert "Ended." in rest and "Traceback" not in rest
-    assert f"Port {port} is taken" in taken.stdout and "Traceback" not in taken.stdout
+    assert "Shutting down..." in rest and "Traceback" not in rest
+    assert taken.returncode and "Traceback" not in taken.stdout
+    assert f"Port {port} is taken. Choose another" in taken.stdout
+
+
+def until(lines: Iterable[str], said: str) -> Iterator[str]:
+    """The lines up to the first that holds a text, and that one."""
+    for line in lines:
+        yield line
+        if said in line:
+            return
 
 
 # What a walk through the guide does not run, because it takes long, needs a network, or a release of the template.
 RUN_ELSEWHERE = {
-    "make setup": "the template's CI: make setup",
+    "make setup": "the template's CI: template team",
     'make setup VENV="$CONDA_PREFIX"': "as make setup",
-    "conda env create -f {{ cookiecutter.repo_name }}-conda-env.yml": "make check reads the file; CI has no conda",
-    "conda activate {{ cookiecutter.repo_name }}": "CI has no conda",
+    "conda env create -f digit-reader-conda-env.yml": "make check reads the file; CI has no conda",
+    "conda activate digit-reader": "CI has no conda",
     "make data SOURCE=mnist": "test_data.py, with a mirror on this machine",
     "make sweep": "the template's CI: make sweep",
     "make sweep GROUP=hparam-hyperband": "test_platform_runner.py: dry, and a small one",
@@ -221,15 +235,14 @@ RUN_ELSEWHERE = {
     "make images": "the template's CI builds one: tools/build_images.sh",
     'make images IMAGES="train data-prep"': "as make images",
     "make images IMAGES=train ACCELERATOR=cuda": "make check reads the Dockerfile",
-    "make pin": "test_pin.py",
     "make model-image": "the template's CI: tools/model_image.py",
     "make serve-model-image": "the template's CI: tools/model_image.py",
     "make lint check test": "the template's CI: tools/ci_commands.py",
     "make test check": "the template's CI: tools/ci_commands.py",
-    "make upgrade-check": "the template's test_update",
-    "make upgrade-check TEMPLATE=https://<GIT_SERVER>/cookiecutter-polyaxon-argo-seldon": "the template's test_update",
-    "make upgrade": "the template's test_update",
-    ".venv-upgrade/bin/python aisg-context/template/upgrade.py --check": "the template's test_update",
+    "make upgrade-check": "the template's test_update.py",
+    "make upgrade-check TEMPLATE=https://<GIT_SERVER>/cookiecutter-polyaxon-argo-seldon": "the template's test_update.py",
+    "make upgrade": "the template's test_update.py",
+    "PYTHONPATH=src .venv-upgrade/bin/python -m mlops.upgrade --check": "the template's test_update.py",
     "git diff": "git's own",
     'git commit --message "Upgrade the template"': "git's own",
 }

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import guide_pages
 import pytest
-from guide_pages import LAPTOP, ROOT, SERVER, Block
+from conftest import ROOT
+from guide_pages import LAPTOP, SERVER, Block
 
 pytestmark = pytest.mark.slow
 MINUTES = 60
@@ -24,7 +25,7 @@ EXPECTED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory) -> Path:
-    """This repository as git has it, committed once, with the environments that `make setup` makes."""
+    """The baked repository as git has it, committed once, with the environments that `make setup` makes."""
     folder = tmp_path_factory.mktemp("walk") / ROOT.name
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -47,7 +48,7 @@ def repository(tmp_path_factory) -> Path:
 def as_in_a_terminal() -> dict[str, str]:
     """The environment without what the make above these tests hands on: its flags and this repository's variables."""
     ours = ("ARGS", "VENV", "SERVING_VENV", "UPGRADE_VENV", "PYTHONPATH", "PORT", "URL")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "POLYAXON_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "POLYAXON_", "MLOPS_"))}
     return {name: value for name, value in kept.items() if name not in ours}
 
 

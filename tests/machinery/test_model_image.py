@@ -1,6 +1,5 @@
 """From a bundle to an image: what s2i's scripts and the smoke test refuse, and the image where one can be built."""
 
-import importlib
 import json
 import os
 import shutil
@@ -10,20 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
+from mlops import local_server, processes, project
+from mlops.platform import images, model_image, s2i_dockerfile
+from mlops.serving.bundle_files import environment_of
 
-from {{ cookiecutter.src_package_name }} import local_server
-from {{ cookiecutter.src_package_name }}.bundle_files import environment_of
-
-ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "docker/s2i-builder"
-
-
-@pytest.fixture(scope="module")
-def docker():
-    """Imports a module of the folder docker/."""
-    sys.path.insert(0, str(ROOT / "docker"))
-    yield importlib.import_module
-    sys.path.remove(str(ROOT / "docker"))
+SMOKE_TEST = [sys.executable, "-P", "-m", "mlops.serving.smoke_test"]
+MODEL_IMAGE = [sys.executable, "-m", "mlops.platform.model_image"]
 
 
 @pytest.fixture
@@ -117,15 +110,15 @@ def test_save_artifacts_gives_an_archive_that_tar_can_read():
 
 
 @pytest.fixture
-def smoke_test(bundle, serving_python, tmp_path, monkeypatch):
+def smoke_test(bundle, serving_python, environment, tmp_path, monkeypatch):
     """Smoke-test a running server of the good bundle against another folder."""
     monkeypatch.chdir(tmp_path)
 
     def run(folder: Path) -> subprocess.CompletedProcess:
         with (tmp_path / "log").open("w") as log, local_server.server(bundle, log=log.fileno()) as (url, _):
             return subprocess.run(
-                [sys.executable, SCRIPTS / "smoke_test.py", "--url", url, "--bundle", folder],
-                capture_output=True, text=True, timeout=60, check=False,
+                [*SMOKE_TEST, "--url", url, "--bundle", folder],
+                env=environment, capture_output=True, text=True, timeout=60, check=False,
             )  # fmt: skip
 
     return run
@@ -155,17 +148,17 @@ def change(name: str, how):
 SPOILT = {
     "a corrupted model": (flip_a_bit, "not the model that was packed"),
     "one answer that differs": (
-        change("recorded-answers.json", lambda rows: rows[3]["probabilities"].reverse()), "the recorded 3 differs"
+        change("recorded-answers.json", lambda rows: rows[3]["outputs"].reverse()), "example 3 (3) differs"
     ),
     "an answer that differs a little": (
-        change("recorded-answers.json", lambda rows: rows[0]["probabilities"].__setitem__(1, 0.01)), "allowed"
+        change("recorded-answers.json", lambda rows: rows[0]["outputs"].__setitem__(1, 0.01)), "allowed"
     ),
     "an answer that is no number": (
-        change("recorded-answers.json", lambda rows: rows[0]["probabilities"].__setitem__(0, float("nan"))), "recorded"
+        change("recorded-answers.json", lambda rows: rows[0]["outputs"].__setitem__(0, float("nan"))), "differs by nan"
     ),
     "no answers": (change("recorded-answers.json", list.clear), "nothing to compare"),
     "another run": (change("metadata.json", lambda content: content["run"].update(uuid="0" * 32)), "another run"),
-    "other classes": (change("metadata.json", lambda content: content["classes"].reverse()), "classes"),
+    "other classes": (change("metadata.json", lambda content: content["schema"]["outputs"]["classes"].reverse()), "classes"),
     "metadata that is missing": (lambda copy: (copy / "metadata.json").unlink(), "not a whole bundle"),
 }  # fmt: skip
 
@@ -179,17 +172,17 @@ def test_the_smoke_test_refuses(smoke_test, copy, what):
     assert "Traceback" not in done.stderr
 
 
-def test_the_smoke_test_refuses_a_server_that_is_not_there(bundle):
-    url = f"http://127.0.0.1:{local_server.free_port()}"
+def test_the_smoke_test_refuses_a_server_that_is_not_there(bundle, environment):
+    url = f"http://127.0.0.1:{processes.free_port()}"
     done = subprocess.run(
-        [sys.executable, SCRIPTS / "smoke_test.py", "--url", url, "--bundle", bundle],
-        capture_output=True, text=True, timeout=60, check=False,
+        [*SMOKE_TEST, "--url", url, "--bundle", bundle],
+        env=environment, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1 and "gave no answer" in done.stderr
 
 
-def test_the_dockerfile_is_the_one_that_s2i_writes(docker, copy, tmp_path):
-    path = docker("s2i_dockerfile").write(copy, "builder:1", "model:abc", tmp_path / "out")
+def test_the_dockerfile_is_the_one_that_s2i_writes(copy, tmp_path):
+    path = s2i_dockerfile.write(copy, "builder:1", "model:abc", tmp_path / "out")
     lines = path.read_text().splitlines()
     words = [line.split()[0] for line in lines if not line.startswith(("#", " "))]
     assert words == ["FROM", "LABEL", "ENV", "USER", "COPY", "RUN", "USER", "RUN", "CMD"]
@@ -199,22 +192,21 @@ def test_the_dockerfile_is_the_one_that_s2i_writes(docker, copy, tmp_path):
     assert (path.parent / "upload/src/model.onnx").is_file() and (path.parent / "upload/src/.s2i/environment").is_file()
 
 
-@pytest.mark.parametrize("words", [["build"], ["serve"]])
+@pytest.mark.parametrize("words", [["build"], ["serve", "--image=registry/model:1"]])
 def test_a_machine_without_a_builder_says_what_it_needs(words, environment, tmp_path, bundle):
     done = subprocess.run(
-        [sys.executable, ROOT / "docker/model_image.py", *words], cwd=bundle.parents[1],
+        [*MODEL_IMAGE, *words], cwd=bundle.parents[1],
         env=environment | {"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1 and "docker, podman or buildah" in done.stderr
 
 
-def test_without_a_bundle_there_is_no_image(environment, tmp_path, docker):
+def test_without_a_bundle_there_is_no_image(environment, tmp_path):
     if not shutil.which("buildah"):
         pytest.skip("needs a builder")
-    program = [sys.executable, ROOT / "docker/model_image.py"]
     for words, said in ((["build"], "make package"), (["serve"], "make model-image")):
         done = subprocess.run(
-            [*program, *words, "--builder=buildah"], cwd=tmp_path, env=environment,
+            [*MODEL_IMAGE, *words, "--builder=buildah"], cwd=tmp_path, env=environment,
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 1 and said in done.stderr
@@ -222,21 +214,19 @@ def test_without_a_bundle_there_is_no_image(environment, tmp_path, docker):
 
 
 @pytest.mark.slow
-def test_the_image_is_built_asked_and_served(docker, bundle, workplace, environment, stage):
-    images, model_image = docker("images"), docker("model_image")
-    prefix, version = images.settings()
+def test_the_image_is_built_asked_and_served(bundle, workplace, environment, stage):
+    prefix, version = project.images(ROOT)
     base, here = f"{prefix}/s2i-builder:{version}", filter(shutil.which, images.BUILDERS)
     program = next((name for name in here if model_image.has(name, base)), None)
     if program is None:
         pytest.skip("the builder image is not here; make it with: make images IMAGES=s2i-builder")
-    make = [sys.executable, ROOT / "docker/model_image.py"]
     done = subprocess.run(
-        [*make, "build", f"--builder={program}", "--prefix=localhost/test"], cwd=workplace, env=environment,
+        [*MODEL_IMAGE, "build", f"--builder={program}", "--prefix=localhost/test"], cwd=workplace, env=environment,
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "smoke test passed" in done.stdout
-    server = subprocess.Popen([*make, "serve", f"--builder={program}"], cwd=workplace, env=environment)
+    server = subprocess.Popen([*MODEL_IMAGE, "serve", f"--builder={program}"], cwd=workplace, env=environment)
     try:
         for _ in range(600):
             if (workplace / local_server.ADDRESS_FILE).is_file():

@@ -2,18 +2,17 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import requests
-
-from {{ cookiecutter.src_package_name }} import client, local_server
-from {{ cookiecutter.src_package_name }}.errors import UserError
+from mlops import client, local_server, processes, project
+from mlops.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +21,14 @@ def finished(stage, serving_python, data_file, trained):
     return stage("pipeline").stdout
 
 
-def test_it_ends_with_answers_over_http_the_accuracy_and_a_picture(finished, workplace, trained):
+def test_it_ends_with_answers_over_http_the_score_and_a_picture(finished, workplace, trained):
     assert f"answered by run {trained}" in finished
-    assert "on the test digits" in finished
+    assert "accuracy 0.9" in finished and "on the test examples" in finished
     answers = json.loads((workplace / "build/answers.json").read_text(encoding="utf-8"))["answers"]
-    right = sum(answer["digit"] == answer["name"].split("/")[-1][0] for answer in answers)
+    right = sum(answer["answer"] == answer["label"] == answer["name"].split("/")[-1][0] for answer in answers)
     assert len(answers) == 10
     assert right >= 8
-    assert (workplace / "build/digits.png").stat().st_size > 1000
+    assert (workplace / "build/answers.png").stat().st_size > 1000
 
 
 def test_a_stage_whose_inputs_are_there_is_not_run_again(finished):
@@ -107,7 +106,7 @@ def test_serve_ends_its_server_and_its_address_when_it_is_ended(served, workplac
     assert served.wait(30) == 128 + signal.SIGTERM
     assert local_server.published() is None
     with pytest.raises(UserError, match="No server answers"):
-        client.ask(url, client.read_test_digits([0]))
+        client.ask(url, client.test_examples([0]))
 
 
 def test_a_terminal_that_closes_ends_the_server(finished, command, environment, in_workplace, start):
@@ -118,7 +117,7 @@ def test_a_terminal_that_closes_ends_the_server(finished, command, environment, 
     process.send_signal(signal.SIGHUP)
     assert process.wait(30) == 128 + signal.SIGHUP
     with pytest.raises(UserError, match="No server answers"):
-        client.ask(url, client.read_test_digits([0]))
+        client.ask(url, client.test_examples([0]))
 
 
 def test_serving_without_a_bundle_names_the_command_that_makes_it(stage, serving_python, tmp_path):
@@ -130,7 +129,7 @@ def test_no_proxy_is_asked_for_a_server_on_this_machine():
     done = subprocess.run(
         ["make", "--no-print-directory", "--file=Makefile", "--file=-", "shown"],
         input='shown: ; @echo "$$no_proxy"\n',
-        cwd=Path(__file__).parent.parent,
+        cwd=project.ROOT,
         env=environment | {"NO_PROXY": "intranet.example"},
         capture_output=True,
         text=True,
@@ -169,7 +168,7 @@ serve(sys.argv[2])
 
 
 def test_a_server_is_ready_when_its_metrics_are_there_too():
-    ports = local_server.free_port(), local_server.free_port()
+    ports = processes.free_port(), processes.free_port()
     command = [sys.executable, "-c", LATE, *map(str, ports)]
     with (
         local_server.started(command, *ports, publish=False, stderr=subprocess.DEVNULL),
@@ -179,8 +178,6 @@ def test_a_server_is_ready_when_its_metrics_are_there_too():
 
 
 def test_a_server_that_cannot_start_ends_in_a_message(bundle, in_workplace, serving_python, tmp_path):
-    import shutil
-
     broken = shutil.copytree(bundle, tmp_path / "bundle")
     (broken / "model.onnx").write_bytes(b"")
     with pytest.raises(UserError, match="before it was ready"), local_server.server(broken, log=subprocess.DEVNULL):

@@ -1,6 +1,5 @@
 """`make check` finds mistakes in the platform's files, and names the file and the field."""
 
-import importlib
 import itertools
 import os
 import shutil
@@ -12,18 +11,26 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
+from conftest import ROOT
+from mlops import cli
+from mlops.platform import check as checks
 
-ROOT = Path(__file__).resolve().parents[1]
-PROGRAM = ROOT / "aisg-context/check.py"
 FILES = "aisg-context/polyaxon/polyaxonfiles"
-# Each: file, what stands there, the mistake in its place, the check, and what its finding says.
+# Each: file, what it says, the mistake in its place, the check, and what its finding says.
 MISTAKES = {
     "a stage that there is not": (
         f"{FILES}/train.yml",
-        ".cli, train]",
-        ".cli, trian]",
+        "digit_reader, train]",
+        "digit_reader, trian]",
         "polyaxonfiles",
         ["train.yml", "spec.containers.0.command", "trian"],
+    ),
+    "a module that there is not": (
+        f"{FILES}/train.yml",
+        "digit_reader, train]",
+        "digit_raeder, train]",
+        "polyaxonfiles",
+        ["train.yml", "spec.containers.0.command", "digit_raeder"],
     ),
     "an option that the stage does not have": (
         f"{FILES}/pipeline.yml",
@@ -34,10 +41,17 @@ MISTAKES = {
     ),
     "an unknown variable": (
         f"{FILES}/data-prep.yml",
-        "--source={" + "{ source }}",
-        "--source={" + "{ sauce }}",
+        "--output={" + "{ output }}",
+        "--output={" + "{ outptu }}",
         "polyaxonfiles",
-        ["data-prep.yml", "run.container.args.0", "sauce"],
+        ["data-prep.yml", "run.container.args.1", "outptu"],
+    ),
+    "an unknown variable in the form of an argument": (
+        f"{FILES}/train.yml",
+        "--epochs={" + "{ epochs }}",
+        "--epochs={" + "{ epoch }}",
+        "polyaxonfiles",
+        ["train.yml", "inputs.4.argFormat", "epoch"],
     ),
     "an unknown global": (
         f"{FILES}/vscode-service.yml",
@@ -97,10 +111,10 @@ MISTAKES = {
     ),
     "early stopping on an output that there is not": (
         f"{FILES}/hparam-group.yml",
-        "metric: accuracy",
-        "metric: acuracy",
+        "metric: score",
+        "metric: scoer",
         "polyaxonfiles",
-        ["hparam-group.yml", "matrix.earlyStopping", "acuracy"],
+        ["hparam-group.yml", "matrix.earlyStopping", "scoer"],
     ),
     "a reference to a file that there is not": (
         f"{FILES}/hparam-hyperband.yml",
@@ -193,7 +207,7 @@ MISTAKES = {
         "polyaxonfiles",
         ["drift.yml", "schedule.cron", "61"],
     ),
-    "a key that stands twice": (
+    "a key that is given twice": (
         f"{FILES}/train.yml",
         "name: train\n",
         "name: train\nname: again\n",
@@ -217,75 +231,96 @@ MISTAKES = {
 }
 
 
-def check(root: Path, *names: str, **environment: str) -> subprocess.CompletedProcess:
-    """Run `make check`'s program on the files under `root`."""
-    inherited = {name: value for name, value in os.environ.items() if name != "CI"}
-    return subprocess.run(
-        [sys.executable, PROGRAM, "--root", root, *names],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=inherited | environment,
-    )
+@pytest.fixture
+def check(team):
+    """Run `python -m digit_reader check` in this process, which loads Polyaxon only once."""
 
+    def run(root: Path, *names: str):
+        return CliRunner().invoke(cli.stages(team), ["check", "--root", str(root), *names])
 
-@pytest.fixture(scope="module")
-def command():
-    """The same program inside this process, which has to load Polyaxon once only."""
-    sys.path.insert(0, str(PROGRAM.parent))
-    yield importlib.import_module("check").main
-    sys.path.remove(str(PROGRAM.parent))
+    return run
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The platform's files, to be spoilt."""
-    for name in ("aisg-context", "docker"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("aisg-context", "docker", "src"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in [ROOT / "pyproject.toml", *ROOT.glob("*-conda-env.yml")]:
         shutil.copy(path, tmp_path)
     return tmp_path
 
 
-def test_the_repository_itself_passes_every_check():
-    answer = check(ROOT)
+def run_check(*names: str, environment: dict[str, str], **more: str) -> subprocess.CompletedProcess:
+    """Run the check as `make check` does: in a process of its own."""
+    kept = {name: value for name, value in environment.items() if name != "CI"}
+    return subprocess.run(
+        [sys.executable, "-m", "digit_reader", "check", *names],
+        cwd=ROOT, env=kept | more, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def test_the_repository_itself_passes_every_check(environment):
+    answer = run_check(environment=environment)
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert "NOT CHECKED" not in answer.stdout
-    assert answer.stdout.count(": ok") == 11
+    assert answer.stdout.splitlines() == [f"{name}: ok" for name in checks.CHECKS]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_deliberate_mistake_is_found_and_placed(copy: Path, command, mistake: str):
+def test_a_deliberate_mistake_is_found_and_placed(copy: Path, check, mistake: str):
     name, right, wrong, category, said = MISTAKES[mistake]
     path = next(copy.glob("*-conda-env.yml")) if name == "CONDA" else copy / name
     text = path.read_text(encoding="utf-8")
     assert right in text, "the mistake no longer fits the file"
     path.write_text(text.replace(right, wrong, 1), encoding="utf-8")
-    answer = CliRunner().invoke(command, ["--root", str(copy), category])
+    answer = check(copy, category)
     assert answer.exit_code == 1 and isinstance(answer.exception, SystemExit), answer.output
     findings = [line for line in answer.output.splitlines() if line.startswith("  ")]
     assert any(all(word in line for word in said) for line in findings), answer.output
 
 
-@pytest.mark.parametrize(("environment", "code"), [({}, 0), ({"CI": "true"}, 1)])
-def test_a_check_that_cannot_run_says_so_and_fails_in_ci(copy: Path, tmp_path: Path, environment, code):
-    # A module of the same name that cannot be found: as if yamllint were not installed
-    blocker = tmp_path / "without"
-    blocker.mkdir()
-    (blocker / "sitecustomize.py").write_text(
-        "import importlib.util as u\nfound = u.find_spec\n"
-        "u.find_spec = lambda name, *rest: None if name == 'yamllint' else found(name, *rest)\n"
-    )
-    answer = check(copy, "yaml", PYTHONPATH=str(blocker), **environment)
-    assert "yaml: NOT CHECKED" in answer.stdout
-    assert answer.returncode == code
+@pytest.mark.parametrize(("variables", "code"), [({}, 0), ({"CI": "true"}, 1)])
+def test_a_check_that_cannot_run_says_so_and_fails_in_ci(check, monkeypatch, variables, code):
+    monkeypatch.setattr("mlops.platform.findings.find_spec", lambda name: None)
+    monkeypatch.delenv("CI", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    answer = check(ROOT, "yaml")
+    assert answer.output == "yaml: NOT CHECKED: yamllint is not installed; it comes with: make setup\n"
+    assert answer.exit_code == code
 
 
-def test_defaults_of_the_polyaxonfiles_are_those_of_the_command():
-    training = pytest.importorskip(f"{package()}.training")
+def test_a_check_that_there_is_not_is_named_with_those_that_there_are(check):
+    answer = check(ROOT, "yml")
+    assert answer.exit_code == 2 and "There is no check yml; there are: yaml, platform" in answer.output
+
+
+UTILITY = {"acquisitionFunction": "ucb", "kappa": 1.2, "gaussianProcess": {"kernel": "matern"}}
+SEARCHES_OF_THE_PLATFORM = {
+    "bayes": {"numInitialRuns": 2, "maxIterations": 2, "utilityFunction": UTILITY},
+    "tpe": {"numRuns": 2},
+}
+
+
+@pytest.mark.parametrize("kind", SEARCHES_OF_THE_PLATFORM)
+def test_a_search_that_only_the_platform_runs_is_accepted_and_its_mistakes_are_found(copy, check, kind):
+    path = copy / FILES / "hparam-group.yml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    params = content["matrix"]["params"]
+    metric = {"name": "score", "optimization": "maximize"}
+    content["matrix"] = {"kind": kind, "metric": metric, "params": params, **SEARCHES_OF_THE_PLATFORM[kind]}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    answer = check(copy, "polyaxonfiles")
+    assert (answer.exit_code, answer.output) == (0, "polyaxonfiles: ok\n")
+    content["matrix"]["params"] = {"momentun": params["momentum"]}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert "hparam-group.yml: matrix.params.momentun: there is no input momentun" in check(copy, "polyaxonfiles").output
+
+
+def test_defaults_of_the_polyaxonfiles_are_those_of_the_command(team):
     component = yaml.safe_load((ROOT / FILES / "train.yml").read_text(encoding="utf-8"))
     defaults = {item["name"]: item["value"] for item in component["inputs"] if "value" in item}
-    wanted = training.Hyperparameters()
+    wanted = team.code().training.hyperparameters()
     shared = {name for name in defaults if hasattr(wanted, name)}
     assert {"epochs", "test_batch_size", "recipe"} <= shared
     assert {name: defaults[name] for name in shared} == {name: getattr(wanted, name) for name in shared}
@@ -312,11 +347,6 @@ def test_no_service_is_open_to_all():
         assert secrets in (["PASSWORD"], ["JUPYTER_TOKEN"]), path
         command = " ".join(container["command"] + container["args"])
         assert "token=" not in command and "--auth=none" not in command and "--auth none" not in command
-
-
-def package() -> str:
-    (folder,) = [path for path in (ROOT / "src").iterdir() if (path / "__init__.py").is_file()]
-    return folder.name
 
 
 def test_images_are_named_once_by_prefix_and_version():

@@ -1,8 +1,6 @@
 """`make ui` shows the runs made here in Polyaxon's own dashboard, in a real browser."""
 
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,23 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from browser import PATIENCE, shows, wait_for_curve
+from conftest import ROOT
+from mlops import processes, project, runs
 
-from {{ cookiecutter.src_package_name }} import runs
-
-ROOT = Path(__file__).resolve().parents[1]
-PROGRAM = ROOT / "aisg-context/polyaxon/dashboard.py"
-PROJECT = "{{ cookiecutter.repo_name }}"
+PROGRAM = [sys.executable, "-m", "mlops.platform.dashboard"]
+PROJECT = project.name(ROOT)
 
 
 @contextmanager
-def dashboard(folder: Path):
+def dashboard(folder: Path, environment: dict[str, str]):
     """The dashboard over the runs in a folder; gives its address, and the lines that it printed until it was ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = os.environ | {"POLYAXON_OFFLINE_ROOT": str(folder)}
+    port = processes.free_port()
     process = subprocess.Popen(
-        [sys.executable, PROGRAM, "--port", str(port)], env=environment, stdout=subprocess.PIPE, text=True
+        [*PROGRAM, "--port", str(port)], env=environment | {"MLOPS_OUTPUTS": str(folder)}, stdout=subprocess.PIPE, text=True
     )
     try:
         lines = []
@@ -38,13 +32,12 @@ def dashboard(folder: Path):
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=40) in (143, -signal.SIGTERM)
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0, "the server is still there"
+    assert not processes.listens(port), "the server is still there"
 
 
-def test_ctrl_c_while_it_starts_leaves_no_server(tmp_path, start):
-    environment = os.environ | {"POLYAXON_OFFLINE_ROOT": str(tmp_path)}
-    process = start([sys.executable, PROGRAM, "--port", "1"], env=environment, stderr=subprocess.DEVNULL)
+def test_ctrl_c_while_it_starts_leaves_no_server(tmp_path, environment, start):
+    environment = environment | {"MLOPS_OUTPUTS": str(tmp_path)}
+    process = start([*PROGRAM, "--port", "1"], env=environment, stderr=subprocess.DEVNULL)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     limit = time.monotonic() + PATIENCE
     while not (server := children.read_text().strip()) and time.monotonic() < limit:
@@ -55,19 +48,19 @@ def test_ctrl_c_while_it_starts_leaves_no_server(tmp_path, start):
     assert server and not Path("/proc", server).exists()
 
 
-def test_the_dashboard_shows_a_run_and_its_curve_and_later_the_next(browser, stage, apart):
+def test_the_dashboard_shows_a_run_and_its_curve_and_later_the_next(browser, stage, apart, environment):
     # Long enough for some seconds, because the chart's axis is time, in whole seconds.
     stage("train", "--name", "first-of-two", "--epochs", "30", cwd=apart)
-    with dashboard(apart / "outputs") as (address, lines):
+    with dashboard(apart / "outputs", environment) as (address, lines):
         assert shows(browser, f"{address}/ui/default/{PROJECT}/runs", "first-of-two")
         run = next(run for run in runs.recorded() if run.name == "first-of-two")
         page = f"{address}/ui/default/{PROJECT}/runs/{run.uuid}/dashboards"
-        assert shows(browser, page, "accuracy")
-        # The accuracy rises from the first epoch to the last: the curve goes over most of the chart, both ways.
-        wait_for_curve(browser, "accuracy", width=0.5, height=0.3)
+        assert shows(browser, page, "score")
+        # The score rises from the first epoch to the last: the curve goes over most of the chart, both ways.
+        wait_for_curve(browser, "score", width=0.5, height=0.3)
         browser.save_screenshot(str(apart / "dashboard.png"))
     stage("train", "--name", "second-of-two", "--epochs", "1", cwd=apart)
-    with dashboard(apart / "outputs") as (address, lines):
+    with dashboard(apart / "outputs", environment) as (address, lines):
         assert lines[0].startswith("1 runs new or changed")
         assert shows(browser, f"{address}/ui/default/{PROJECT}/runs", "second-of-two")
         assert shows(browser, f"{address}/ui/default/{PROJECT}/runs", "first-of-two")

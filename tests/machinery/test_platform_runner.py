@@ -1,6 +1,5 @@
 """The runner runs Polyaxonfiles on this machine as the platform would."""
 
-import importlib
 import json
 import os
 import shutil
@@ -13,10 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
+from conftest import ROOT
+from mlops import project
+from mlops.platform import jobs
+from mlops.platform import runner as runners
 
-ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "aisg-context/polyaxon"
-# A job that records an accuracy as training does, and does not take the time.
+# A job that records a score as training does, and takes no time.
 JOB = """
 import json, os, sys, time
 lr, epochs = float(sys.argv[1]), int(sys.argv[2])
@@ -24,10 +25,10 @@ began = time.time()
 time.sleep(float(os.environ.get("JOB_SECONDS", "0")))
 if lr > 0.9:
     sys.exit("the learning rate is too high")
-uuid = os.environ["POLYAXON_RUN_INSTANCE"].rpartition(".")[2]
-folder = os.path.join(os.environ["POLYAXON_OFFLINE_ROOT"], "runs", uuid)
+uuid = os.environ["MLOPS_RUN"]
+folder = os.path.join(os.environ["MLOPS_OUTPUTS"], "runs", uuid)
 os.makedirs(folder)
-outputs = {"accuracy": lr, "epochs": epochs, "began": began, "ended": time.time(), "name": os.environ["RUN_NAME"]}
+outputs = {"score": lr, "epochs": epochs, "began": began, "ended": time.time(), "name": os.environ["MLOPS_RUN_NAME"]}
 json.dump({"uuid": uuid, "outputs": outputs}, open(os.path.join(folder, "run.plx.json"), "w"))
 """
 COMPONENT = {
@@ -37,7 +38,7 @@ COMPONENT = {
         {"name": "lr", "type": "float", "value": 0.5},
         {"name": "epochs", "type": "int", "value": 1},
     ],
-    "outputs": [{"name": "accuracy", "type": "float", "isOptional": True}],
+    "outputs": [{"name": "score", "type": "float", "isOptional": True}],
     "run": {
         "kind": "job",
         "container": {
@@ -50,17 +51,9 @@ COMPONENT = {
 
 
 @pytest.fixture
-def runner(tmp_path, monkeypatch):
-    """The runner's module, recording under a folder of the test's own."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    module = importlib.import_module("runner")
-    monkeypatch.setattr(module, "OUTPUTS", tmp_path / "outputs")
-    return module
-
-
-@pytest.fixture
-def run(runner, tmp_path):
-    """Run a Polyaxonfile given as a dictionary, or the name of one of the repository's."""
+def run(tmp_path, monkeypatch):
+    """Run a Polyaxonfile, given as a dictionary or by the name of one of the repository's; its records go to tmp_path."""
+    monkeypatch.setattr(jobs, "OUTPUTS", tmp_path / "outputs")
 
     def run(file: dict | str, *arguments: str):
         if isinstance(file, dict):
@@ -68,7 +61,7 @@ def run(runner, tmp_path):
             path = tmp_path / "file.yml"
             path.write_text(yaml.safe_dump(file))
             file = str(path)
-        return CliRunner().invoke(runner.main, [file, *arguments])
+        return CliRunner().invoke(runners.main, [file, *arguments])
 
     return run
 
@@ -107,19 +100,19 @@ def test_a_failing_run_is_reported_with_its_parameters_and_log_and_the_others_go
     assert answer.exit_code == 1
     assert "failed" in answer.output and "lr=0.95" in answer.output
     assert "the learning rate is too high" in answer.output
-    assert sorted(each["accuracy"] for each in recorded(tmp_path)) == [0.1, 0.3]
+    assert sorted(each["score"] for each in recorded(tmp_path)) == [0.1, 0.3]
     table = [line.split() for line in answer.output.splitlines() if line.startswith("file-")]
     assert [row[1] for row in table] == ["0.3", "0.1", "-"]  # the best first, the failed one last
 
 
 def test_early_stopping_stops_the_rest(run, tmp_path):
-    stop = {"kind": "metric_early_stopping", "metric": "accuracy", "value": 0.8, "optimization": "maximize"}
+    stop = {"kind": "metric_early_stopping", "metric": "score", "value": 0.8, "optimization": "maximize"}
     lrs = [0.1, 0.85, 0.2, 0.3, 0.4]
     answer = run(
         operation(kind="grid", concurrency=1, earlyStopping=[stop], params={"lr": {"kind": "choice", "value": lrs}})
     )
     assert answer.exit_code == 0
-    assert "early stopping: file-02 has accuracy 0.85" in answer.output
+    assert "early stopping: file-02 has score 0.85" in answer.output
     assert len(recorded(tmp_path)) == 2
     assert answer.output.count("not run") == 3
 
@@ -131,7 +124,7 @@ def test_hyperband_gives_the_best_more_of_the_resource(run, tmp_path):
             maxIterations=4,
             eta=2,
             resource={"name": "epochs", "type": "int"},
-            metric={"name": "accuracy", "optimization": "maximize"},
+            metric={"name": "score", "optimization": "maximize"},
             concurrency=4,
             seed=1,
             params={"lr": {"kind": "uniform", "value": [0.0, 0.8]}},
@@ -141,13 +134,13 @@ def test_hyperband_gives_the_best_more_of_the_resource(run, tmp_path):
     first = [line for line in answer.output.splitlines() if line.startswith("bracket 1")]
     assert [line.split(": ")[1] for line in first] == ["4 runs, epochs=1", "2 runs, epochs=2", "1 runs, epochs=4"]
     runs = sorted(recorded(tmp_path), key=lambda each: each["name"])
-    rungs = [{each["accuracy"] for each in runs[start:stop]} for start, stop in ((0, 4), (4, 6), (6, 7))]
+    rungs = [{each["score"] for each in runs[start:stop]} for start, stop in ((0, 4), (4, 6), (6, 7))]
     assert rungs[1] == set(sorted(rungs[0])[-2:]) and rungs[2] == {max(rungs[0])}
 
 
-def test_no_more_runs_at_a_time_than_concurrency_and_cores(run, runner, tmp_path, monkeypatch):
+def test_no_more_runs_at_a_time_than_concurrency_and_cores(run, tmp_path, monkeypatch):
     monkeypatch.setenv("JOB_SECONDS", "1")
-    monkeypatch.setattr(runner, "CORES", 2)
+    monkeypatch.setattr(runners, "CORES", 2)
     run(operation(kind="grid", concurrency=3, params={"lr": {"kind": "linspace", "value": "0.1:0.5:5"}}))
     spans = [(each["began"], each["ended"]) for each in recorded(tmp_path)]
     overlaps = [sum(began <= moment < ended for began, ended in spans) for moment, _ in spans]
@@ -184,8 +177,18 @@ def test_a_distributed_job_is_a_process_for_each_replica(run, tmp_path, capfd):
     assert {line[3] for line in lines} == {"3"} and len({line[4] for line in lines}) == 1
 
 
+def test_variables_of_the_shell_that_belong_to_another_run_do_not_reach_a_run(run, monkeypatch, capfd):
+    foreign = ["RANK", "WORLD_SIZE", "MASTER_ADDR", "POLYAXON_IS_MANAGED", "POLYAXON_HOST", "MLOPS_RUNS_PROJECT"]
+    for name in [*foreign, "MLOPS_RUN", "POLYAXON_RUN_INSTANCE"]:
+        monkeypatch.setenv(name, "of-another")
+    code = "import os; print(sorted(name for name, value in os.environ.items() if value == 'of-another'))"
+    container = {"image": "none:1", "command": ["python", "-c", code]}
+    assert run({"version": 1.1, "kind": "component", "run": {"kind": "job", "container": container}}).exit_code == 0
+    assert capfd.readouterr().out == "[]\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_what_was_started(tmp_path, number, start):
+def test_a_signal_ends_what_was_started(tmp_path, environment, number, start):
     # The job starts a process of its own: that one has to go too.
     script = f"sleep 60 & echo $! > {tmp_path / 'pid'}; wait"
     container = {"image": "none:1", "command": ["sh", "-c", script]}
@@ -193,14 +196,15 @@ def test_a_signal_ends_what_was_started(tmp_path, number, start):
     path.write_text(
         yaml.safe_dump({"version": 1.1, "kind": "component", "run": {"kind": "job", "container": container}})
     )
-    environment = os.environ | {"POLYAXON_OFFLINE_ROOT": str(tmp_path / "outputs")}
-    process = start([sys.executable, FOLDER / "runner.py", path], env=environment, stderr=subprocess.PIPE)
+    environment = environment | {"MLOPS_OUTPUTS": str(tmp_path / "outputs")}
+    command = [sys.executable, "-m", "mlops.platform.runner", path]
+    process = start(command, env=environment, stderr=subprocess.PIPE)
     wait_for(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text())
     pid = int((tmp_path / "pid").read_text())
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + number
-    assert "Ended by" in errors and "Traceback" not in errors
+    assert "Traceback" not in errors
     wait_for(lambda: not is_alive(pid))
 
 
@@ -223,11 +227,39 @@ def is_alive(pid: int) -> bool:
         (["train", "-P", "recipe=nothing"], "default"),
         (["train", "-P", "epochs=many"], "epochs"),
         (["train", "-P", "nothing=1"], "undeclared param `nothing`"),
+        (["train", "-P", "recipe=[default, article]"], "recipe"),
+        (["train", "-P", "epochs=[1, 2]"], "epochs"),
     ],
 )
-def test_a_mistake_is_answered_with_a_message(run, arguments, said):
-    answer = run(*arguments)
-    assert answer.exit_code == 1 and said in answer.output and "Traceback" not in answer.output
+def test_a_mistake_is_answered_with_one_sentence(run, arguments, said):
+    check_refusal(run(*arguments), said)
+
+
+def check_refusal(answer, said: str) -> None:
+    """It ended with one line that says why, and with no traceback."""
+    assert answer.exit_code == 1 and isinstance(answer.exception, SystemExit), answer.output
+    assert said in answer.output and len(answer.output.splitlines()) == 1, answer.output
+
+
+ONE = {"lr": {"kind": "choice", "value": [0.1]}}
+METRIC = {"name": "score", "optimization": "maximize"}
+UTILITY = {"acquisitionFunction": "ucb", "kappa": 1.2, "gaussianProcess": {"kernel": "matern"}}
+
+
+@pytest.mark.parametrize(
+    ("matrix", "said"),
+    [
+        ({"kind": "bayes", "numInitialRuns": 2, "maxIterations": 2, "utilityFunction": UTILITY, "metric": METRIC}, "bayes"),
+        ({"kind": "tpe", "numRuns": 2, "metric": METRIC}, "tpe"),
+        ({"kind": "iterative", "maxIterations": 2}, "iterative"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]], ids=str)
+def test_a_search_that_only_the_platform_runs_is_refused_with_one_sentence(run, tmp_path, matrix, said, flags):
+    answer = run(operation(params=ONE, **matrix), *flags)
+    check_refusal(answer, f"A matrix of the kind {said} runs on the cluster only")
+    assert not recorded(tmp_path)
 
 
 def test_a_program_that_is_in_the_image_only_is_named(run, monkeypatch):
@@ -244,12 +276,23 @@ def test_a_secret_is_asked_for_by_name(run, monkeypatch):
     assert answer.exit_code == 1 and "export JUPYTER_TOKEN=" in answer.output
 
 
-def test_real_digits_are_prepared_and_trained_on(run, tmp_path):
-    data = tmp_path / "digits.safetensors"
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch) -> Path:
+    """The jobs run in a folder of the test's own, where they may write a schema: the repository stays as it was."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    for name in ("src", "aisg-context", "pyproject.toml", "serving-requirements.txt", "serving.env"):
+        (folder / name).symlink_to(ROOT / name)
+    monkeypatch.setattr(project, "ROOT", folder)
+    return folder
+
+
+def test_real_digits_are_prepared_and_trained_on(run, elsewhere, tmp_path):
+    data = tmp_path / "dataset.safetensors"
     assert run("data-prep", "-P", f"output={data}").exit_code == 0
     assert run("train", "-P", f"data={data}", "-P", "epochs=1", "-P", "train_steps=20").exit_code == 0
     (record,) = tmp_path.glob("outputs/runs/*/run.plx.json")
     content = json.loads(record.read_text())
     assert content["uuid"] == record.parent.name and content["name"] == "train" and content["status"] == "succeeded"
-    assert 0 < content["outputs"]["accuracy"] <= 1
+    assert 0 < content["outputs"]["score"] <= 1
     assert (record.parent / "outputs/model.pt").is_file()

@@ -2,50 +2,49 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from {{ cookiecutter.src_package_name }} import runs
-from {{ cookiecutter.src_package_name }}.artifacts import Bucket
-from {{ cookiecutter.src_package_name }}.errors import UserError
+from mlops import processes, runs
+from mlops.artifacts import Bucket
+from mlops.errors import UserError
 
 # Two epochs without dropout, which is drawn for each process's share and so differs from one process's.
 CURVE = """
 import sys, torch
 from pathlib import Path
-from {{ cookiecutter.src_package_name }} import data, distributed, network, training
-network.nn.Dropout.forward = network.nn.Dropout2d.forward = lambda self, x: x
-digits = data.load(Path(sys.argv[1])).splits["train"]
-hyperparameters = training.Hyperparameters.of("article", batch_size=90, lr=0.05, epochs=2)
-with distributed.group():
-    images, labels = training.on_device(digits, torch.device("cpu"))
-    progress = training.begin(hyperparameters, len(labels), torch.device("cpu"))
-    for _ in range(2):
-        print(training.run_epoch(progress, images, labels, 90, 10**6, lambda: None))
-distributed.leave()
+from digit_reader.__main__ import TEAM
+from mlops import dataset, distributed, trainer
+torch.nn.Dropout.forward = torch.nn.Dropout2d.forward = lambda self, x: x
+data, code = dataset.load(Path(sys.argv[1])), TEAM.code()
+hyperparameters = code.training.hyperparameters(recipe="article", batch_size=90, lr=0.05, epochs=2)
+with distributed.group(True):
+    job = trainer.Job(code, data, hyperparameters, record=None)
+    code.training.train(job)
+    print(*(epoch["loss"] for epoch in job.history))
+distributed.exit_now()
 """
 
 
-def together(command: list, environment: dict, processes: int, cwd: Path) -> list[str]:
+def together(command: list, environment: dict, count: int, cwd: Path) -> list[str]:
     """Run a command as so many processes that train together; gives what each wrote."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = environment | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    shared = environment | {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(processes.free_port()),
+        "OMP_NUM_THREADS": "1",
+    }
     started = [
         subprocess.Popen(
             command,
             cwd=cwd,
-            env=shared | {"WORLD_SIZE": str(processes), "RANK": str(rank)},
+            env=shared | {"WORLD_SIZE": str(count), "RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(processes)
+        for rank in range(count)
     ]
     try:
         answers = [process.communicate(timeout=240) for process in started]
@@ -59,18 +58,19 @@ def together(command: list, environment: dict, processes: int, cwd: Path) -> lis
 def test_several_processes_have_the_loss_curve_of_one(environment, data_file, tmp_path):
     command = [sys.executable, "-c", CURVE, data_file]
     (alone,) = together(command, environment, 1, tmp_path)
+    assert len(alone.split()) == 2
     # 3,500 digits in batches of 90: the last batch has 80, and three processes have unequal shares of it
     for answer in together(command, environment, 3, tmp_path):
         assert [float(loss) for loss in answer.split()] == pytest.approx([float(x) for x in alone.split()], rel=1e-3)
 
 
 def test_the_first_of_several_processes_records_the_run(environment, command, data_file, tmp_path):
-    train = [*command, "train", "--data", data_file, "--epochs", "1"]
-    first, second = together(train, environment | {"POLYAXON_OFFLINE_ROOT": str(tmp_path)}, 2, tmp_path)
+    train = [*command, "train", "--distributed", "--data", data_file, "--epochs", "1"]
+    first, second = together(train, environment | {"MLOPS_OUTPUTS": str(tmp_path)}, 2, tmp_path)
     assert "epoch 1/1" in first and not second
     (record,) = tmp_path.glob("runs/*/run.plx.json")
     content = json.loads(record.read_text(encoding="utf-8"))
-    assert content["status"] == "succeeded" and content["outputs"]["accuracy"] > 0.8
+    assert content["status"] == "succeeded" and content["outputs"]["score"] > 0.8
 
 
 def test_tensorboard_shows_what_polyaxon_recorded(in_workplace, trained):
@@ -79,10 +79,10 @@ def test_tensorboard_shows_what_polyaxon_recorded(in_workplace, trained):
     run = runs.find(trained)
     events = EventAccumulator(str(run.folder / "outputs/tensorboard"))
     events.Reload()
-    assert set(events.Tags()["scalars"]) == {"loss", "val_loss", "accuracy", "lr"}
-    accuracy = events.Scalars("accuracy")
-    assert [event.step for event in accuracy] == [1, 2, 3, 4, 5]
-    assert accuracy[-1].value == pytest.approx(run.outputs["accuracy"])
+    assert set(events.Tags()["scalars"]) == {"loss", "val_loss", "score", "accuracy", "lr"}
+    score = events.Scalars("score")
+    assert [event.step for event in score] == [1, 2, 3, 4, 5]
+    assert score[-1].value == pytest.approx(run.outputs["score"])
 
 
 @pytest.fixture
@@ -90,9 +90,7 @@ def storage(monkeypatch):
     """A server that speaks the API of Google Cloud Storage, with the bucket `models`; gives its address."""
     from gcp_storage_emulator.server import create_server
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = processes.free_port()
     server = create_server("127.0.0.1", port, in_memory=True, default_bucket="models")
     server.start()
     address = f"http://127.0.0.1:{port}"
@@ -104,7 +102,7 @@ def storage(monkeypatch):
 def test_a_trained_model_is_copied_to_the_bucket(storage, environment, command, data_file, tmp_path):
     from google.cloud.storage import Client
 
-    where = {"POLYAXON_OFFLINE_ROOT": str(tmp_path), "STORAGE_EMULATOR_HOST": storage}
+    where = {"MLOPS_OUTPUTS": str(tmp_path), "STORAGE_EMULATOR_HOST": storage}
     train = [*command, "train", "--data", data_file, "--train-steps", "3", "--bucket", "models"]
     done = subprocess.run(train, env=environment | where, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
@@ -118,7 +116,7 @@ def test_a_trained_model_is_copied_to_the_bucket(storage, environment, command, 
 
 def test_a_copy_that_failed_is_made_by_going_on(storage, environment, command, data_file, tmp_path):
     def train(*words: str) -> subprocess.CompletedProcess:
-        where = {"POLYAXON_OFFLINE_ROOT": str(tmp_path), "STORAGE_EMULATOR_HOST": storage}
+        where = {"MLOPS_OUTPUTS": str(tmp_path), "STORAGE_EMULATOR_HOST": storage}
         line = [*command, "train", "--data", data_file, *words]
         return subprocess.run(line, env=environment | where, capture_output=True, text=True, timeout=240, check=False)
 
@@ -139,7 +137,7 @@ def test_a_bucket_that_is_not_there_is_named(storage, tmp_path):
 def test_without_credentials_training_does_not_begin(environment, command, data_file, tmp_path, key):
     (tmp_path / "broken.json").write_text("{}")
     bare = {name: value for name, value in environment.items() if not name.startswith(("GOOGLE_", "STORAGE_"))}
-    bare |= {"HOME": str(tmp_path), "NO_GCE_CHECK": "true", "POLYAXON_OFFLINE_ROOT": str(tmp_path)}
+    bare |= {"HOME": str(tmp_path), "NO_GCE_CHECK": "true", "MLOPS_OUTPUTS": str(tmp_path)}
     if key:
         bare["GOOGLE_APPLICATION_CREDENTIALS"] = str(tmp_path / key)
     train = [*command, "train", "--data", data_file, "--bucket", "models"]

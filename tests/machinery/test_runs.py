@@ -66,7 +66,7 @@ def test_no_run_names_the_command_that_makes_one(stage, apart):
     assert "make train" in stage("best", cwd=apart, fails=True).stderr
 
 
-@pytest.mark.parametrize("content", ["", '{"uuid": "', "\x00" * 100])
+@pytest.mark.parametrize("content", ["", '{"uuid": "', "\x00" * 100], ids=["empty", "half", "zeros"])
 def test_a_record_that_a_kill_cut_short_hides_no_other_run(in_workplace, stage, trained, content):
     record = in_workplace / "outputs/runs/cut-short" / runs.RECORD
     record.parent.mkdir()
@@ -100,7 +100,7 @@ def test_a_copy_of_a_runs_folder_is_no_second_run(folder):
     write_record(folder / ("b" * 32), score=0.4)
     shutil.copytree(first, folder / f"{first.name}-backup")
     assert [run.uuid for run in runs.rank(NOW).comparable] == ["a" * 32, "b" * 32]
-    assert runs.table(runs.rank(NOW)).count("a" * 12) == 2  # its row, and the last line
+    assert len([line for line in runs.table(runs.rank(NOW)).splitlines() if line.startswith("a")]) == 1
     assert runs.find(first.name).folder == first
     assert runs.find("a" * 5).folder == first
 
@@ -157,7 +157,9 @@ def test_a_record_that_is_no_run_hides_no_other(folder, name):
 def test_a_score_that_is_no_finite_number_ranks_nowhere(folder, name):
     good = write_record(folder / ("a" * 32))
     odd = write_record(folder / ("b" * 32)) / runs.RECORD
-    odd.write_text(odd.read_text(encoding="utf-8").replace('"score": 0.5', f'"score": {SCORES[name]}'), encoding="utf-8")
+    odd.write_text(
+        odd.read_text(encoding="utf-8").replace('"score": 0.5', f'"score": {SCORES[name]}'), encoding="utf-8"
+    )
     for mode in ("max", "min"):
         ranking = runs.rank(NOW, mode=mode)
         assert [run.folder for run in (*ranking.comparable, *ranking.others)] == [good]
@@ -181,7 +183,9 @@ def test_best_ignores_runs_of_other_data_or_code_and_lists_them_below_a_line(fol
     assert ranking.best.uuid == "a" * 32
     assert {run.uuid[0] for run in ranking.others} == set("bcd")
     lines = runs.table(ranking).splitlines()
-    line = next(number for number, text in enumerate(lines) if text.startswith("not compared: of other data or other code"))
+    line = next(
+        number for number, text in enumerate(lines) if text.startswith("not compared: of other data or other code")
+    )
     assert [text[0] for text in lines[1:line]] == ["a"]
     assert {text[0] for text in lines[line + 1 : -1]} == set("bcd")
     assert lines[-1] == f"best by score: {'a' * 32}"

@@ -7,15 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
-from pathlib import Path
 
 import pytest
+from mlops import processes, project
 
-from {{ cookiecutter.src_package_name }} import local_server
-
-ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+PROJECT = project.name()
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +20,11 @@ def server(workplace, trained, stage, environment, tmp_path_factory):
     stage("train", "--name", "worse", "--epochs", "1", "--train-steps", "20")
     folder = tmp_path_factory.mktemp("server")
     shutil.copytree(workplace / "outputs/runs", folder / "runs")
-    port = local_server.free_port()
+    port = processes.free_port()
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, ROOT / "aisg-context/polyaxon/dashboard.py", f"--port={port}"],
-            cwd=folder, env=environment | {"POLYAXON_OFFLINE_ROOT": str(folder), "PYTHONUNBUFFERED": "1"},
+            [sys.executable, "-m", "mlops.platform.dashboard", f"--port={port}"],
+            cwd=folder, env=environment | {"MLOPS_OUTPUTS": str(folder), "PYTHONUNBUFFERED": "1"},
             stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
@@ -39,10 +35,10 @@ def server(workplace, trained, stage, environment, tmp_path_factory):
         assert "/ui/" in (folder / "log").read_text(), (folder / "log").read_text()
         yield environment | {
             "POLYAXON_HOST": f"http://127.0.0.1:{port}",
-            "RUNS_PROJECT": f"default/{PROJECT}",
-            "RUNS_FOLDER": str(folder / "runs"),
+            "MLOPS_RUNS_PROJECT": f"default/{PROJECT}",
+            "MLOPS_RUNS_FOLDER": str(folder / "runs"),
             "HOME": str(folder),
-            "POLYAXON_OFFLINE_ROOT": str(folder / "nothing-here"),  # nothing may come from files of this machine
+            "MLOPS_OUTPUTS": str(folder / "nothing-here"),  # nothing may come from files of this machine
         }
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -50,7 +46,9 @@ def server(workplace, trained, stage, environment, tmp_path_factory):
 
 
 def ask(command, environment, cwd, *words) -> subprocess.CompletedProcess:
-    done = subprocess.run([*command, *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(
+        [*command, *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
@@ -66,14 +64,23 @@ def test_the_server_names_the_same_best_run_as_the_files_of_this_machine(server,
 
 
 @pytest.mark.slow
-@pytest.mark.slow
-def test_a_job_of_the_platform_asks_about_its_own_project(server, command, workplace):
-    """With the variables that Polyaxon gives a container (see `make check`, which compiles pipeline.yml to a pod)."""
-    job = {name: value for name, value in server.items() if name != "RUNS_PROJECT"}
+def test_a_job_of_the_platform_asks_about_the_project_that_its_file_names(server, command, workplace):
+    """With the variables that pipeline.yml gives its last operation, compiled by Polyaxon for a project."""
+    from mlops.platform import compilation
+
+    compilation.use_platform()
+    whole = compilation.read(project.ROOT / "aisg-context/polyaxon/polyaxonfiles/pipeline.yml")
+    (best,) = [each for name, each in compilation.one_of_each(whole) if name == "best"]
+    container = compilation.resolve(best, "0" * 32, PROJECT).run.to_dict()["container"]
+    given = {item["name"]: item["value"] for item in container["env"]}
+    assert given["MLOPS_RUNS_PROJECT"] == f"default/{PROJECT}"
+    job = server | given | {"MLOPS_RUNS_FOLDER": server["MLOPS_RUNS_FOLDER"]}
     job |= {"POLYAXON_IS_MANAGED": "true", "POLYAXON_RUN_INSTANCE": f"default.{PROJECT}.runs.{'0' * 32}"}
-    assert ask(command, job, workplace, "best", "--id").stdout == ask(command, server, workplace, "best", "--id").stdout
+    found = ask(command, job, workplace, "best", "--id")
+    assert found.returncode == 0 and found.stdout == ask(command, server, workplace, "best", "--id").stdout
 
 
+@pytest.mark.slow
 def test_a_run_is_found_by_the_beginning_of_its_uuid_and_packaged_from_the_store(
     server, command, workplace, trained, tmp_path, stage, data_file
 ):
@@ -89,15 +96,28 @@ def test_a_run_is_found_by_the_beginning_of_its_uuid_and_packaged_from_the_store
 
 @pytest.mark.slow
 def test_what_the_server_does_not_have_is_said(server, command, workplace):
-    done = ask(command, server | {"RUNS_PROJECT": "default/other"}, workplace, "best")
+    done = ask(command, server | {"MLOPS_RUNS_PROJECT": "default/other"}, workplace, "best")
     assert done.returncode == 1 and "no project default/other" in done.stderr
     done = ask(command, server, workplace, "best", "--run", "zzz")
     assert done.returncode == 1 and f"in the Polyaxon project default/{PROJECT}" in done.stderr
 
 
-def test_a_server_that_is_not_there_is_said(command, environment, tmp_path):
-    gone = {"POLYAXON_HOST": f"http://127.0.0.1:{local_server.free_port()}", "RUNS_PROJECT": "p", "HOME": str(tmp_path)}
-    done = ask(command, environment | gone, tmp_path, "best")
-    assert done.returncode == 1 and "RUNS_FOLDER" in done.stderr
-    done = ask(command, environment | gone | {"RUNS_FOLDER": str(tmp_path)}, tmp_path, "best")
+def test_a_server_that_is_not_there_is_said(command, environment, workplace, data_file, tmp_path):
+    gone = environment | {
+        "POLYAXON_HOST": f"http://127.0.0.1:{processes.free_port()}", "MLOPS_RUNS_PROJECT": "p", "HOME": str(tmp_path),
+    }  # fmt: skip
+    done = ask(command, gone, workplace, "best")
+    assert done.returncode == 1 and "MLOPS_RUNS_FOLDER" in done.stderr
+    done = ask(command, gone | {"MLOPS_RUNS_FOLDER": str(tmp_path)}, workplace, "best")
     assert done.returncode == 1 and "No Polyaxon answers" in done.stderr
+
+
+def test_a_workspace_on_the_cluster_has_the_runs_made_in_it(command, environment, workplace, trained):
+    """Polyaxon's own variables are about the workspace: they choose no other place to look for runs."""
+    workspace = {
+        "POLYAXON_IS_MANAGED": "true",
+        "POLYAXON_HOST": f"http://127.0.0.1:{processes.free_port()}",
+        "POLYAXON_RUN_INSTANCE": f"default.{PROJECT}.runs.{'0' * 32}",
+    }
+    done = ask(command, environment | workspace, workplace, "best", "--run", trained, "--id")
+    assert done.stdout.strip() == trained, done.stderr

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import mlops
 import pytest
 import requests
 import yaml
-
-from {{ cookiecutter.src_package_name }} import bandit, local_server
-from {{ cookiecutter.src_package_name }}.errors import UserError
+from mlops import local_server, processes, project
+from mlops.errors import UserError
 
 NODE = "bandit"  # the router's name in the graph, under which an answer's meta.routing has the branch
 BODY = {"data": {"ndarray": [[0] * 784]}}
@@ -23,17 +23,16 @@ BODY = {"data": {"ndarray": [[0] * 784]}}
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """What a bundle has of the router: it needs no model beside it."""
-    package = tmp_path / bandit.__package__
-    package.mkdir()
-    for name in ("__init__.py", "bandit.py"):
-        shutil.copy(Path(bandit.__file__).parent / name, package)
+    for name in ("__init__.py", "serving/__init__.py", "serving/bandit.py"):
+        (tmp_path / "mlops" / name).parent.mkdir(exist_ok=True)
+        shutil.copy(Path(mlops.__file__).parent / name, tmp_path / "mlops" / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def in_the_pod() -> dict[str, str]:
     """The variables that the overlay gives the router's container."""
-    overlay = Path(__file__).resolve().parents[1] / "aisg-context/seldon/overlays/bandit/kustomization.yml"
+    overlay = project.ROOT / "aisg-context/seldon/overlays/bandit/kustomization.yml"
     (patch,) = yaml.safe_load(overlay.read_text(encoding="utf-8"))["patches"]
     (env,) = [step["value"] for step in yaml.safe_load(patch["patch"]) if step["path"].endswith("/env")]
     return {item["name"]: item["value"] for item in env}
@@ -44,7 +43,7 @@ def router(folder: Path, python: Path, before: tuple[str, ...] = (), **parameter
     """A router that is ready; gives its URL."""
     kinds = {int: "INT", float: "FLOAT"}
     described = [{"name": name, "value": str(value), "type": kinds[type(value)]} for name, value in parameters.items()]
-    port, metrics_port = local_server.free_port(), local_server.free_port()
+    port, metrics_port = processes.free_port(), processes.free_port()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
         "PREDICTIVE_UNIT_ID": NODE,
         "PREDICTIVE_UNIT_PARAMETERS": json.dumps(described),
@@ -56,7 +55,7 @@ def router(folder: Path, python: Path, before: tuple[str, ...] = (), **parameter
     command = [
         *before,
         str(python.with_name("seldon-core-microservice")),
-        f"{bandit.__package__}.bandit.EpsilonGreedy",
+        "mlops.serving.bandit.EpsilonGreedy",
         "--service-type=ROUTER",
     ]
     with (
@@ -161,7 +160,7 @@ def test_a_read_only_root_filesystem_does_not_stop_it(folder, serving_python):
 
 def test_the_router_needs_nothing_of_the_serving_environment(folder):
     done = subprocess.run(
-        ["python3", "-S", "-c", f"import {bandit.__package__}.bandit as b; print(b.EpsilonGreedy().route(None, None))"],
+        ["python3", "-S", "-c", "import mlops.serving.bandit as b; print(b.EpsilonGreedy().route(None, None))"],
         cwd=folder, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert done.stdout.strip() in ("0", "1"), done.stderr

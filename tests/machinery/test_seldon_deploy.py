@@ -4,34 +4,23 @@ kubectl is the real one where it reads its configuration and builds with kustomi
 would be told is looked at in its place.
 """
 
-import importlib
-import os
 import re
 import subprocess
 import sys
-import tomllib
-from pathlib import Path
 
-import click
 import pytest
 import yaml
+from conftest import ROOT
+from mlops import project
+from mlops.errors import UserError
+from mlops.platform import deploy
 
-ROOT = Path(__file__).resolve().parents[1]
-PROGRAM = ROOT / "aisg-context/seldon/deploy.py"
-OWN = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cluster"]
+OWN = project.cluster(ROOT)
 OLD, NEW = (f"registry/model@sha256:{digit * 64}" for digit in "ab")
 
 
-@pytest.fixture(scope="module")
-def deploy():
-    """The program inside this process."""
-    sys.path[:0] = [str(PROGRAM.parent)]
-    yield importlib.import_module("deploy")
-    sys.path.remove(str(PROGRAM.parent))
-
-
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, environment):
     """Run the program in an empty folder, with the contexts given: name to the name of their cluster."""
 
     def start(*words: str, **contexts: str) -> subprocess.CompletedProcess:
@@ -46,9 +35,9 @@ def run(tmp_path):
             "users": [{"name": "u", "user": {}}],
         }  # fmt: skip
         (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-        environment = os.environ | {"KUBECONFIG": str(tmp_path / "kubeconfig")}
         return subprocess.run(
-            [sys.executable, PROGRAM, *words], cwd=tmp_path, env=environment,
+            [sys.executable, "-m", "mlops.platform.deploy", *words],
+            cwd=tmp_path, env=environment | {"KUBECONFIG": str(tmp_path / "kubeconfig")},
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
@@ -121,7 +110,7 @@ def test_a_dry_run_prints_what_and_where_and_asks_nobody(run):
 
 
 @pytest.mark.parametrize("traffic", [0, 25, 100])
-def test_a_canary_stands_beside_what_serves_with_its_share(run, traffic):
+def test_a_canary_is_put_beside_what_serves_with_its_share(run, traffic):
     done = run(
         "--overlay=canary", f"--image={NEW}", f"--main-image={OLD}", f"--traffic={traffic}", "--dry-run",
         here=cluster_of(OWN["project"]),
@@ -132,7 +121,7 @@ def test_a_canary_stands_beside_what_serves_with_its_share(run, traffic):
 
 
 @pytest.mark.parametrize("overlay", ["canary", "shadow", "ab-test", "bandit"])
-def test_the_pods_of_each_model_are_labelled_with_its_own_run(deploy, tmp_path, monkeypatch, overlay):
+def test_the_pods_of_each_model_are_labelled_with_its_own_run(tmp_path, monkeypatch, overlay):
     monkeypatch.setenv("DEPLOY_FOLDER", str(tmp_path))
     main, candidate = ({"image": image, "run": run, "commit": "c"} for image, run in ((OLD, "old"), (NEW, "new")))
     manifest = deploy.build(overlay, {"main": main, "candidate": candidate}, traffic=10)
@@ -183,7 +172,7 @@ def served(image: str) -> dict:
     }  # fmt: skip
 
 
-def test_what_gets_ready_stays(deploy, monkeypatch, capsys):
+def test_what_gets_ready_stays(monkeypatch, capsys):
     monkeypatch.setattr(deploy, "PAUSE", 0)
     cluster = Recorded(["Available", "Creating", "Creating", "Available"])
     deploy.roll_out(cluster, served(NEW), served(OLD), timeout=5)
@@ -191,25 +180,25 @@ def test_what_gets_ready_stays(deploy, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("states", [["Failed"], ["Creating"], ["Creating", "Creating", "Failed"], [""]])
-def test_what_does_not_get_ready_gives_way_to_what_served(deploy, monkeypatch, states):
+def test_what_does_not_get_ready_gives_way_to_what_served(monkeypatch, states):
     monkeypatch.setattr(deploy, "PAUSE", 0.01)
     cluster = Recorded(states)
-    with pytest.raises(click.ClickException, match="put back"):
+    with pytest.raises(UserError, match="put back"):
         deploy.roll_out(cluster, served(NEW), served(OLD), timeout=0.1)
     back = cluster.applied[1]
     assert back["spec"] == served(OLD)["spec"]
     assert "status" not in back and back["metadata"] == {"name": "reader", "namespace": "seldon"}
 
 
-def test_a_first_deployment_that_does_not_get_ready_is_left_to_be_looked_at(deploy, monkeypatch):
+def test_a_first_deployment_that_does_not_get_ready_is_left_to_be_looked_at(monkeypatch):
     monkeypatch.setattr(deploy, "PAUSE", 0.01)
     cluster = Recorded(["Failed"])
-    with pytest.raises(click.ClickException, match="the first"):
+    with pytest.raises(UserError, match="the first"):
         deploy.roll_out(cluster, served(NEW), None, timeout=0.1)
     assert len(cluster.applied) == 1
 
 
-def test_the_old_state_right_after_a_change_is_not_taken_for_the_new_one(deploy):
+def test_the_old_state_right_after_a_change_is_not_taken_for_the_new_one():
     clock = iter(range(1000))
     states = iter(["Available"] * 3 + ["Creating"] * 2 + ["Available"])
     look = lambda: {"status": {"state": next(states)}}  # noqa: E731
@@ -217,6 +206,6 @@ def test_the_old_state_right_after_a_change_is_not_taken_for_the_new_one(deploy)
     assert next(states, "all seen") == "all seen"
 
 
-def test_a_candidate_needs_something_to_stand_beside(deploy):
-    with pytest.raises(click.ClickException, match="make deploy"):
+def test_a_candidate_needs_something_that_serves_already():
+    with pytest.raises(UserError, match="make deploy"):
         deploy.main_of(None)

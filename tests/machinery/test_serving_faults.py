@@ -11,7 +11,8 @@ import threading
 import time
 
 import pytest
-from serving_server import IMAGES, JSON, PREDICT, answers_right, recorded, serve
+
+from serving_server import EXAMPLES, JSON, PREDICT, answers_right, recorded, serve
 
 BODY = json.dumps({"data": {"ndarray": [[0] * 784]}}).encode()
 END = 20  # seconds that a pod's server has to end: of its 30, Seldon waits 10 before it sends SIGTERM
@@ -149,12 +150,12 @@ def test_a_killed_worker_comes_back_and_its_counts_stay(bundle, serving_python):
     with serve(bundle, serving_python) as server:
         for _ in range(5):
             assert answers_right(server)
-        assert server.metrics(images=5)[IMAGES] == 5  # counted: what is not yet, a kill may take along
+        assert server.metrics(examples=5)[EXAMPLES] == 5  # counted: what is not yet, a kill may take along
         (worker,) = server.workers()
         os.kill(worker, signal.SIGKILL)
         wait_for_another_worker(server, worker)
         assert answers_right(server)
-        assert server.metrics(images=6)[IMAGES] == 6
+        assert server.metrics(examples=6)[EXAMPLES] == 6
 
 
 def wait_for_another_worker(server, worker):
@@ -173,7 +174,7 @@ def test_two_workers_count_into_one_page(bundle, serving_python):
             load.wait_until(lambda: len(load.statuses) >= ANSWERS)
         answered = len(load.statuses)
         assert (set(load.statuses), load.lost) == ({200}, [])
-        assert server.metrics(images=answered)[IMAGES] == answered
+        assert server.metrics(examples=answered)[EXAMPLES] == answered
         assert len(server.workers()) == 2
 
 
@@ -195,10 +196,10 @@ def other_model(bundle):
     helper = pytest.importorskip("onnx.helper")
     number = pytest.importorskip("onnx").TensorProto.FLOAT
     graph = helper.make_graph(
-        [helper.make_node("Flatten", ["image"], ["proba"])],
+        [helper.make_node("Flatten", ["inputs"], ["outputs"])],
         "other",
-        [helper.make_tensor_value_info("image", number, ["batch", 3, 32, 32])],
-        [helper.make_tensor_value_info("proba", number, ["batch", 3072])],
+        [helper.make_tensor_value_info("inputs", number, ["batch", 3, 32, 32])],
+        [helper.make_tensor_value_info("outputs", number, ["batch", 3072])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     put_model(bundle, model.SerializeToString())
@@ -206,7 +207,7 @@ def other_model(bundle):
 
 def other_answers(bundle):
     answers = recorded(bundle)
-    answers[0]["probabilities"], answers[1]["probabilities"] = answers[1]["probabilities"], answers[0]["probabilities"]
+    answers[0]["outputs"], answers[1]["outputs"] = answers[1]["outputs"], answers[0]["outputs"]
     (bundle / "recorded-answers.json").write_text(json.dumps(answers))
 
 
@@ -220,7 +221,7 @@ BROKEN = {  # what is done to the bundle, and what the message must name
     "a truncated model": (truncated, "model.onnx is not the file that metadata.json tells of"),
     "an empty model": (lambda bundle: put_model(bundle, b""), "model.onnx is not a model"),
     "a model that is none": (lambda bundle: put_model(bundle, b"\x00" * 1000), "model.onnx is not a model"),
-    "a model of another shape": (other_model, "must take image [N, 1, 28, 28]"),
+    "a model of another shape": (other_model, "must take inputs [N, 28, 28, 1]"),
     "no metadata": (lambda bundle: (bundle / "metadata.json").unlink(), "metadata.json: No such file"),
     "metadata that is no JSON": (lambda bundle: (bundle / "metadata.json").write_text("{"), "metadata.json is damaged"),
     "metadata without a run": (lambda bundle: (bundle / "metadata.json").write_text("{}"), "metadata.json is damaged"),
@@ -257,7 +258,7 @@ def test_a_disk_that_takes_no_byte_does_not_stop_serving(bundle, serving_python)
     with serve(bundle, serving_python, before=full) as server:
         for _ in range(20):
             assert answers_right(server)
-        assert server.metrics(images=20)[IMAGES] == 20
+        assert server.metrics(examples=20)[EXAMPLES] == 20
 
 
 def test_a_read_only_root_filesystem_does_not_stop_serving(bundle, serving_python):
@@ -268,4 +269,4 @@ def test_a_read_only_root_filesystem_does_not_stop_serving(bundle, serving_pytho
         pytest.skip(f"this machine lets no one mount: {tried.stderr.strip() or tried.returncode}")
     with serve(bundle, serving_python, before=[*apart, "sh", "-c", read_only, "sh"]) as server:
         assert answers_right(server)
-        assert server.metrics(images=1)[IMAGES] == 1
+        assert server.metrics(examples=1)[EXAMPLES] == 1

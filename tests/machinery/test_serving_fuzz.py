@@ -12,6 +12,7 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from serving_server import PREDICT, answers_right, serve
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2000"))
@@ -47,6 +48,7 @@ values = st.recursive(
 
 SEEDS = [
     {"data": {"ndarray": [[0] * 784]}},
+    {"data": {"ndarray": [[[[0]] * 28] * 28]}},
     {"data": {"ndarray": [[0] * 28] * 28}, "meta": {"puid": "a", "tags": {"b": 1}}},
     {"data": {"names": [], "tensor": {"shape": [1, 1, 28, 28], "values": [255] * 784}}},
     {"binData": base64.b64encode(bytes(784)).decode()},

@@ -109,7 +109,9 @@ def test_what_the_network_knows_of_its_inputs_is_saved_with_it(in_workplace, tra
 
 def test_options_that_do_not_go_together_are_refused(stage, data_file):
     assert "--momentum belongs to SGD" in stage("train", "--momentum", "0.9", fails=True).stderr
-    refused = stage("train", "--resume", "x", "--lr", "0.1", "--recipe", "article", "--name", "other", fails=True).stderr
+    refused = stage(
+        "train", "--resume", "x", "--lr", "0.1", "--recipe", "article", "--name", "other", fails=True
+    ).stderr
     assert "leave out " in refused
     assert {"--lr", "--recipe", "--name"} <= set(refused.strip().rstrip(".").replace(",", "").split())
 

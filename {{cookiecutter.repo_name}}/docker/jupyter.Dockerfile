@@ -31,7 +31,7 @@ EXPOSE 8888
 ARG VERSION=""
 ARG GIT_COMMIT=""
 ARG GIT_DIRTY=""
-ENV PYTHONPATH=/workspace/src GIT_COMMIT=${GIT_COMMIT} GIT_DIRTY=${GIT_DIRTY}
+ENV PYTHONPATH=/workspace/src MLOPS_COMMIT=${GIT_COMMIT} MLOPS_DIRTY=${GIT_DIRTY}
 LABEL org.opencontainers.image.title="{{ cookiecutter.repo_name }}-jupyter" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${GIT_COMMIT}"

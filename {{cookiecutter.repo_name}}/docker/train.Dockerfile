@@ -29,7 +29,7 @@ USER 2222:2222
 ARG VERSION=""
 ARG GIT_COMMIT=""
 ARG GIT_DIRTY=""
-ENV PYTHONPATH=/workspace/src GIT_COMMIT=${GIT_COMMIT} GIT_DIRTY=${GIT_DIRTY}
+ENV PYTHONPATH=/workspace/src MLOPS_COMMIT=${GIT_COMMIT} MLOPS_DIRTY=${GIT_DIRTY}
 LABEL org.opencontainers.image.title="{{ cookiecutter.repo_name }}-train" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${GIT_COMMIT}"

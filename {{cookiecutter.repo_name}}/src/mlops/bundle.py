@@ -115,9 +115,9 @@ def _load_model(code: Code, run: runs.Run, schema: Schema) -> Answers:
     try:
         network.load_state_dict(torch.load(run.model, weights_only=True, map_location="cpu"))
     except (OSError, RuntimeError, ValueError, EOFError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:300].rstrip(".")  # of torch's many lines the first tells nothing
         raise UserError(
-            f"{run.model} is not a model of the network in model.py: {reason} Choose another run: make best"
+            f"{run.model} is not a model of the network in model.py: {reason}. Choose another run: make best"
         ) from None
     return Answers(network, schema).eval()
 

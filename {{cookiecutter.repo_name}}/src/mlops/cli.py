@@ -164,8 +164,13 @@ def package(team: Team, data_file: Path, uuid: str | None, output: Path) -> None
 
     run = runs.find(uuid) if uuid else runs.rank(_lineage(team, data_file)).best
     metadata = bundle.package(team.code(), run, output, data_file)
-    if run.inputs.get("mlops_digest") != lineage.mlops_digest():
-        click.echo(f"Run {run.uuid} was trained by another version of src/mlops.", err=True)
+    code = f"other code than {', '.join(lineage.TRAINING_CODE)} are now"
+    for key, now, what in (
+        ("code_digest", lineage.code_digest(team.package), code),
+        ("mlops_digest", lineage.mlops_digest(), "another version of src/mlops"),
+    ):
+        if run.inputs.get(key) != now:
+            click.echo(f"Run {run.uuid} was trained by {what}.", err=True)
     told = f"{metadata['metric']} {metadata['metrics'][SCORE]:.4f} on validation"
     click.echo(f"{output}: run {run.uuid}, {told}; ONNX Runtime answers as PyTorch does")
 
@@ -260,5 +265,6 @@ def check(context: click.Context, root: Path | None, names: tuple[str, ...]) -> 
     unknown = [name for name in names if name not in checks.CHECKS]
     if unknown:
         raise click.UsageError(f"There is no check {unknown[0]}; there are: {', '.join(checks.CHECKS)}.")
-    stages = context.find_root().command
-    sys.exit(0 if checks.run(root or project.ROOT, names, stages) else 1)
+    group = context.find_root().command
+    assert isinstance(group, click.Group)
+    sys.exit(0 if checks.run(root or project.ROOT, names, group) else 1)

@@ -46,23 +46,23 @@ def _syntax_digest(paths) -> str:
 def commit(folder: Path) -> tuple[str | None, bool | None]:
     """Return the commit that holds the code in `folder`, and whether files there differ from it.
 
-    None and None where no commit holds it; where git refuses to say, its reason is printed. An image has no git: it
-    carries its commit as GIT_COMMIT, and GIT_DIRTY=true where files differed from it.
+    An image has no git: it carries its commit as MLOPS_COMMIT, and MLOPS_DIRTY=true where files differed from it. None
+    and None where no commit holds the code; where git refuses to say, its reason is printed.
     """
-    if os.environ.get("GIT_COMMIT"):
-        return os.environ["GIT_COMMIT"], os.environ.get("GIT_DIRTY") == "true"
+    git = functools.partial(gitcommand.git, folder, variables={"LC_ALL": "C"})  # its words are looked at below
     try:
-        if not gitcommand.git(folder, "ls-tree", "HEAD", "--", "src").strip():
+        if not git("ls-tree", "HEAD", "--", "src").strip():
             return None, None  # the commit is of a repository around this one, which does not hold this code
-        head = gitcommand.git(folder, "rev-parse", "HEAD").strip()
-        return head, bool(gitcommand.git(folder, "status", "--porcelain", "--", ".").strip())
+        return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain", "--", ".").strip())
+    except OSError:  # no git on this machine
+        pass
     except gitcommand.GitError as error:
         expected = ("not a git repository", "Not a valid object name HEAD", "unknown revision", "ambiguous argument")
         if not any(words in str(error) for words in expected):
-            print(f"The run is recorded without a commit, because git says:\n{error}", file=sys.stderr)
-    except OSError:  # no git on this machine
-        pass
-    return None, None
+            print(f"No commit is recorded, because git says:\n{error}", file=sys.stderr)
+            return None, None
+    of_image = os.environ.get("MLOPS_COMMIT") or None
+    return of_image, os.environ.get("MLOPS_DIRTY") == "true" if of_image else None
 
 
 def libraries() -> dict[str, str]:

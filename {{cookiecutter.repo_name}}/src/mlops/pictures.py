@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from .errors import UserError
 from .images import Images
 
+MODES = {1: ("L", "8-bit gray", "gray"), 3: ("RGB", "8-bit color", "sRGB")}  # of files, by their channels
 CAPTION, SIDE = 28, 112  # pixels, on the sheet of answers
 
 
@@ -25,12 +26,14 @@ def read(path: Path, schema: Images) -> np.ndarray:
         raise UserError(f"There is no file {path}.") from None
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be read as an image: {error}") from None
-    wanted, kind = {1: ("L", "8-bit gray"), 3: ("RGB", "8-bit color")}[schema.channels]
+    if schema.channels not in MODES:
+        raise UserError(f"The model takes {schema.channels} channels, and pictures in files have 1 or 3. Ask with --index.")
+    wanted, kind, space = MODES[schema.channels]
     if size != (schema.width, schema.height) or mode != wanted:
         raise UserError(
             f"{path} is {size[0]} by {size[1]} pixels of mode {mode}; the model takes {schema.width} by "
             f"{schema.height} of {kind} (mode {wanted}). Convert it: "
-            f"convert {path} -resize {schema.width}x{schema.height}! -colorspace gray -depth 8 picture.png"
+            f"convert {path} -resize {schema.width}x{schema.height}! -colorspace {space} -depth 8 picture.png"
         )
     return pixels.reshape(schema.shape)
 

@@ -33,8 +33,8 @@ class Classes:
     spread: ClassVar[float] = 1.0  # of an answer: a probability's
 
     def __post_init__(self) -> None:
-        names = self.classes
-        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        texts = isinstance(self.classes, tuple) and all(isinstance(name, str) for name in self.classes)
+        if not texts or len(set(self.classes)) < len(self.classes):
             raise ValueError("classes are texts in quotes, each only once")
 
     @classmethod

@@ -4,9 +4,8 @@ Each finding names a file and a field. A check whose tool is missing says NOT CH
 """
 
 import itertools
-import json
 import os
-import subprocess
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,13 +21,14 @@ from .check_seldon import check_seldon
 from .findings import (
     Finding,
     NotChecked,
+    answer_of,
     as_pod,
     check_commands,
     check_images,
     check_manifest,
     documents,
+    leaves,
     needs,
-    tool,
 )
 
 POLYAXON = Path("aisg-context/polyaxon")
@@ -95,7 +95,7 @@ def _check_polyaxonfile(root: Path, path: Path, stages: click.Group, preset: Pat
         yield _explained(blamed, error)
         return
     yield from _check_names(path, operation) if not preset else ()
-    with compilation.strict_variables() as rendered:
+    with compilation.strict_variables():
         try:
             resources = [
                 (name, compilation.to_kubernetes(run, project.name(root)))
@@ -103,8 +103,7 @@ def _check_polyaxonfile(root: Path, path: Path, stages: click.Group, preset: Pat
             ]
         except Exception as error:
             finding = _explained(blamed, error)
-            where = _field_of(root / blamed, rendered[-1] if rendered else "")
-            yield finding._replace(field=finding.field or where)
+            yield finding._replace(field=finding.field or _field_of(root / blamed, finding.message))
             return
     for name, resource in resources:
         for pod in compilation.pod_specs(resource):
@@ -159,27 +158,19 @@ def check_kubernetes(root: Path) -> Iterator[Finding]:
 
 def check_dockerfiles(root: Path) -> Iterator[Finding]:
     """The Dockerfiles, by hadolint."""
-    files = sorted((root / "docker").glob("*.Dockerfile"))
-    answer = subprocess.run(
-        [tool("hadolint"), "--format=json", *map(str, files)], capture_output=True, text=True, check=False
-    )
-    if answer.returncode > 1 or not answer.stdout:
-        raise NotChecked(f"hadolint: {answer.stderr.strip()}")
-    for problem in json.loads(answer.stdout):
-        path = Path(problem["file"]).relative_to(root)
-        yield Finding(path, f"line {problem['line']}", f"{problem['code']} {problem['message']}")
+    yield from _lint(root, "hadolint", sorted((root / "docker").glob("*.Dockerfile")))
 
 
 def check_shell(root: Path) -> Iterator[Finding]:
     """The shell scripts, by shellcheck: those of the s2i builder, whose names s2i gives, and those called *.sh."""
     scripts = [path for path in sorted((root / "docker/s2i-builder").iterdir()) if not path.suffix and path.is_file()]
-    scripts += sorted((root / "src/mlops").rglob("*.sh"))
-    answer = subprocess.run(
-        [tool("shellcheck"), "--format=json", *scripts], capture_output=True, text=True, check=False
-    )
-    for problem in json.loads(answer.stdout):
-        path = Path(problem["file"]).relative_to(root)
-        yield Finding(path, f"line {problem['line']}", f"SC{problem['code']} {problem['message']}")
+    yield from _lint(root, "shellcheck", [*scripts, *sorted((root / "src/mlops").rglob("*.sh"))], "SC")
+
+
+def _lint(root: Path, program: str, files: list[Path], prefix: str = "") -> Iterator[Finding]:
+    for problem in answer_of(root, program, "--format=json", *(str(path.relative_to(root)) for path in files)):
+        message = f"{prefix}{problem['code']} {problem['message']}"
+        yield Finding(Path(problem["file"]), f"line {problem['line']}", message)
 
 
 def check_conda(root: Path) -> Iterator[Finding]:
@@ -222,20 +213,13 @@ def _explained(path: Path, error: BaseException) -> Finding:
     return Finding(path, "", " ".join(str(error).split()))
 
 
-def _field_of(path: Path, text: str) -> str:
-    """The field whose value holds `text`, such as run.container.args.0."""
-
-    def search(value, field: tuple[str, ...]) -> Iterator[str]:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                yield from search(inner, (*field, str(key)))
-        elif isinstance(value, list):
-            for number, inner in enumerate(value):
-                yield from search(inner, (*field, str(number)))
-        elif text and isinstance(value, str) and text in value:
-            yield ".".join(field)
-
-    return next(search(yaml.safe_load(path.read_text(encoding="utf-8")), ()), "")
+def _field_of(path: Path, message: str) -> str:
+    """The field, such as run.container.args.0, whose value has the variable that a message names."""
+    variables = re.findall(r"'(\w+)'", message)
+    for field, value in leaves(yaml.safe_load(path.read_text(encoding="utf-8"))) if variables else ():
+        if re.search(r"[{]{2}.*\b" + variables[-1] + r"\b", str(value)):
+            return field
+    return ""
 
 
 def run(root: Path, names: Sequence[str], stages: click.Group) -> bool:

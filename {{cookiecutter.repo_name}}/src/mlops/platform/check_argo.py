@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .findings import Finding, as_pod, check_images, check_manifest, documents, needs
+from .findings import Finding, as_pod, check_images, check_manifest, documents, leaves, needs
 
 ARGO = Path("aisg-context/argo")
 KUBERNETES = Path("aisg-context/k8s")
@@ -98,11 +98,7 @@ def references(document: dict, submitted: list[dict], objects: dict[str, set[str
         if claim and claim not in objects["PersistentVolumeClaim"]:
             yield f"spec.volumes.{number}.persistentVolumeClaim", f"no file under {KUBERNETES} claims {claim} there"
     parameters = _named((spec.get("arguments") or {}).get("parameters"))
-    for name, item in parameters.items():
-        if "value" not in item and any(name not in _named(one["arguments"]["parameters"]) for one in submitted):
-            yield f"spec.arguments.parameters.{name}", "it has no value, and a workflow that submits this gives none"
-        if "enum" in item and "value" in item and item["value"] not in item["enum"]:
-            yield f"spec.arguments.parameters.{name}", f"{item['value']} is none of {', '.join(map(str, item['enum']))}"
+    yield from _parameters(parameters, submitted)
     used = {spec.get("entrypoint"), spec.get("onExit")}
     for number, template in enumerate(spec.get("templates") or []):
         place = f"spec.templates.{number}"
@@ -118,6 +114,14 @@ def references(document: dict, submitted: list[dict], objects: dict[str, set[str
     for number, name in enumerate(names):
         if name not in used:
             yield f"spec.templates.{number}.name", f"no step calls {name}"
+
+
+def _parameters(parameters: dict[str, dict], submitted: list[dict]) -> Iterator[tuple[str, str]]:
+    for name, item in parameters.items():
+        if "value" not in item and any(name not in _named(one["arguments"]["parameters"]) for one in submitted):
+            yield f"spec.arguments.parameters.{name}", "it has no value, and a workflow that submits this gives none"
+        if "enum" in item and "value" in item and item["value"] not in item["enum"]:
+            yield f"spec.arguments.parameters.{name}", f"{item['value']} is none of {', '.join(map(str, item['enum']))}"
 
 
 def _words(spec: dict) -> Iterator[tuple[str, str]]:
@@ -178,16 +182,10 @@ def _steps(template: dict, place: str, templates: dict[str, dict], known: set[st
         known = known | made
 
 
-def _tags(value, field: str, known: set[str]) -> Iterator[tuple[str, str]]:
-    """Each name in double braces in a value must be something that is known there."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _tags(inner, f"{field}.{key}", known)
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _tags(inner, f"{field}.{number}", known)
-    elif isinstance(value, str):
-        for tag in TAG.findall(value):
+def _tags(value, place: str, known: set[str]) -> Iterator[tuple[str, str]]:
+    """Each name in double braces in a value must be known there."""
+    for field, text in leaves(value, place):
+        for tag in TAG.findall(text) if isinstance(text, str) else ():
             if tag.strip() not in known:
                 yield field, f"{tag} in double braces is nothing that is known here"
 

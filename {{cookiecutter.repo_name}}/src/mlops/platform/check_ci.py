@@ -1,13 +1,11 @@
 """The check of CI's files: GitHub's workflows by actionlint and zizmor, GitLab's pipeline by GitLab's own schema."""
 
-import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
-from .findings import Finding, tool
+from .findings import Finding, Unread, answer_of, tool
 
 WORKFLOWS = Path(".github/workflows")
 PIPELINE = Path(".gitlab-ci.yml")
@@ -30,21 +28,17 @@ def check_ci(root: Path) -> Iterator[Finding]:
         yield from found
 
 
-class Unread(Exception):
-    """A program could not read the files, and says why."""
-
-
 def _actionlint(root: Path) -> Iterator[Finding]:
     """Syntax, types and contexts of the workflows, and their scripts by shellcheck."""
     files = sorted(str(path.relative_to(root)) for path in (root / WORKFLOWS).glob("*.y*ml"))
     flags = ["-no-color", "-pyflakes=", f"-shellcheck={tool('shellcheck')}", "-format", EVERYTHING]
-    for problem in _answer(root, "actionlint", *flags, *files):
+    for problem in answer_of(root, "actionlint", *flags, *files):
         yield Finding(Path(problem["filepath"]), f"line {problem['line']}", problem["message"])
 
 
 def _zizmor(root: Path) -> Iterator[Finding]:
     """Security holes of the workflows: permissions, credentials that stay, strangers' input in a script."""
-    for problem in _answer(root, "zizmor", "--offline", "--no-progress", "--quiet", "--format=json", "."):
+    for problem in answer_of(root, "zizmor", "--offline", "--no-progress", "--quiet", "--format=json", "."):
         place = next(place for place in problem["locations"] if place["symbolic"]["kind"] == "Primary")
         path = Path(place["symbolic"]["key"]["Local"]["verbatim_path"])
         line = place["concrete"]["location"]["start_point"]["row"] + 1
@@ -55,7 +49,7 @@ def _zizmor(root: Path) -> Iterator[Finding]:
 def _schema(root: Path) -> Iterator[Finding]:
     """The pipeline by the schema that GitLab publishes, as check-jsonschema brings it."""
     flags = ["--builtin-schema=vendor.gitlab-ci", "--output-format=json"]
-    answer = _answer(root, "check-jsonschema", *flags, str(PIPELINE))
+    answer = answer_of(root, "check-jsonschema", *flags, str(PIPELINE))
     for problem in [*answer.get("errors", []), *answer.get("parse_errors", [])]:
         yield Finding(PIPELINE, problem.get("path", "").removeprefix("$."), problem["message"])
 
@@ -73,13 +67,3 @@ def _jobs(root: Path) -> Iterator[Finding]:
                 known = other.get("job") if isinstance(other, dict) else other
                 if known and known not in jobs:
                     yield Finding(PIPELINE, f"{name}.{field}", f"there is no job {known}")
-
-
-def _answer(root: Path, program: str, *words: str):
-    """Return what a program of the environment says of the files, as data."""
-    done = subprocess.run([tool(program), *words], cwd=root, capture_output=True, text=True, check=False)
-    try:
-        return json.loads(done.stdout)
-    except ValueError:
-        said = (done.stderr or done.stdout).strip().partition("\n\nStack backtrace:")[0]
-        raise Unread(f"{program}: {' '.join(said.split())}") from None

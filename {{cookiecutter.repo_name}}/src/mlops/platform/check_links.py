@@ -1,17 +1,19 @@
 """References between Kubernetes objects, which no schema holds: selectors, roles, accounts, claims, ports."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from .. import project
-from .findings import Finding, as_pod, check_images, documents, pod_faults
+from .findings import Finding, as_pod, check_images, documents, leaves, pod_faults
 
 KUBERNETES = Path("aisg-context/k8s")
 CONTEXT = Path("aisg-context")
 SERVED = Path("aisg-context/seldon/base/deployment.yml")
 VERBS = {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "*"}
+SECRET = re.compile(r"(^|\.)(secretName|secretKeyRef\.name|imagePullSecrets\.\d+(\.name)?)$")  # a field that names one
 SELDON_LABEL = "seldon-deployment-id"  # which Seldon puts on the pods of a deployment
 
 
@@ -23,7 +25,7 @@ def check_links(root: Path) -> Iterator[Finding]:
         look = {
             "Deployment": _deployment, "Service": _service, "RoleBinding": _binding, "Role": _role,
             "PersistentVolumeClaim": _claim,
-        }.get(item.get("kind"))  # fmt: skip
+        }.get(item.get("kind", ""))  # fmt: skip
         for field, message in look(item, objects) if look else ():
             yield Finding(path, field, message)
         template = (item.get("spec") or {}).get("template")
@@ -38,28 +40,10 @@ def _check_secrets(root: Path) -> Iterator[Finding]:
     """Every secret that a file names is one of those that [tool.cluster] lists: they are made by hand."""
     made = project.cluster(root)["secrets"]
     for path, document in documents(root, CONTEXT):
-        for field, name in _secrets(document, ""):
-            if name not in made:
+        for field, name in leaves(document):
+            if SECRET.search(field) and name not in made:
                 text = f"pyproject.toml, [tool.cluster], has no secret {name}; it has {', '.join(made)}"
                 yield Finding(path, field, text)
-
-
-def _secrets(value, field: str) -> Iterator[tuple[str, str]]:
-    """The secrets that are named in a document: the field, and the name."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            here = f"{field}.{key}".lstrip(".")
-            if key == "secretName":
-                yield here, inner
-            elif key == "secretKeyRef":
-                yield f"{here}.name", inner.get("name", "")
-            elif key == "imagePullSecrets":
-                yield from ((here, item.get("name", "") if isinstance(item, dict) else item) for item in inner)
-            else:
-                yield from _secrets(inner, here)
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _secrets(inner, f"{field}.{number}")
 
 
 def _claim(item: dict, objects: list[dict]) -> Iterator[tuple[str, str]]:

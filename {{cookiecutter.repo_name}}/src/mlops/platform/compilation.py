@@ -164,23 +164,17 @@ def pod_specs(resource: dict) -> Iterator[dict]:
 
 
 @contextmanager
-def strict_variables() -> Iterator[list[str]]:
-    """Make an unknown variable an error: Polyaxon renders it as nothing. Yields the texts rendered so far."""
-    rendered: list[str] = []
+def strict_variables() -> Iterator[None]:
+    """Make an unknown variable an error while the block runs: Polyaxon renders it as nothing."""
     lenient = engine.get_engine
 
-    class Environment(jinja2.Environment):
-        def from_string(self, source, *args, **kwargs):
-            rendered.append(source)
-            return super().from_string(source, *args, **kwargs)
-
-    def strict():
-        environment = Environment(undefined=jinja2.StrictUndefined)
-        environment.filters.update(lenient().filters)
+    def strict() -> jinja2.Environment:
+        environment = lenient()
+        environment.undefined = jinja2.StrictUndefined
         return environment
 
     engine.get_engine = strict
     try:
-        yield rendered
+        yield
     finally:
         engine.get_engine = lenient

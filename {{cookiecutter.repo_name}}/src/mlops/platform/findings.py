@@ -1,8 +1,10 @@
 """What the checks share: a finding, and how a Kubernetes object and an image's name are judged."""
 
+import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -15,6 +17,7 @@ import yaml
 from .. import project
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # of any object, by Kubernetes' rules
+QUANTITY = re.compile(r"(^|\.)resources\.(requests|limits)\..")  # the field of one
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
@@ -31,6 +34,10 @@ class NotChecked(Exception):
     """A check could not run; the text says why and how to make it run."""
 
 
+class Unread(NotChecked):
+    """A program could not read the files, and says why."""
+
+
 def tool(name: str) -> str:
     """A program of the environment that this runs in, or of the machine."""
     places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -38,6 +45,16 @@ def tool(name: str) -> str:
     if not found:
         raise NotChecked(f"{name} is not installed; it comes with: make setup")
     return found
+
+
+def answer_of(root: Path, program: str, *words: str):
+    """Return what a program of the environment says of the files, which is JSON."""
+    done = subprocess.run([tool(program), *words], cwd=root, capture_output=True, text=True, check=False)
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        said = (done.stderr or done.stdout).strip().partition("\n\nStack backtrace:")[0]
+        raise Unread(f"{program}: {' '.join(said.split())}") from None
 
 
 def needs(module: str, package: str = "") -> None:
@@ -53,6 +70,15 @@ def documents(root: Path, folder: Path) -> Iterator[tuple[Path, dict]]:
                 yield path.relative_to(root), document
 
 
+def leaves(value, field: str = "") -> Iterator[tuple[str, object]]:
+    """Yield each value of a document that is neither a mapping nor a list, with its field."""
+    if not isinstance(value, dict | list):
+        yield field, value
+        return
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from leaves(inner, f"{field}.{key}".lstrip("."))
+
+
 def check_manifest(path: Path, manifest: dict) -> Iterator[Finding]:
     from kubernetes.utils import parse_quantity
     from kubernetes_validate import utils as kubernetes_validate
@@ -63,9 +89,11 @@ def check_manifest(path: Path, manifest: dict) -> Iterator[Finding]:
         yield Finding(path, ".".join(map(str, error.path)), error.message)
     except kubernetes_validate.SchemaNotFoundError as error:
         yield Finding(path, "kind", error.message)
-    for field, quantity in _quantities(manifest):
+    for field, quantity in leaves(manifest):
+        if not QUANTITY.search(field):
+            continue
         try:
-            parse_quantity(quantity)
+            parse_quantity(str(quantity))
         except ValueError:
             yield Finding(path, field, f"{quantity} is not a quantity; write such as 500m, 2, 512Mi or 8Gi")
     name = (manifest.get("metadata") or {}).get("name", "unnamed")
@@ -126,20 +154,3 @@ def check_commands(root: Path, path: Path, pod: dict, stages: click.Group) -> It
 
 def as_pod(spec: dict) -> dict:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "compiled"}, "spec": spec}
-
-
-def _quantities(value, field: str = "") -> Iterator[tuple[str, str]]:
-    """Every quantity under `resources` of a manifest, with its field."""
-    if isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _quantities(inner, f"{field}.{number}".lstrip("."))
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            here = f"{field}.{key}".lstrip(".")
-            if key == "resources" and isinstance(inner, dict):
-                for group in ("requests", "limits"):
-                    quantities = inner.get(group)
-                    for name, quantity in quantities.items() if isinstance(quantities, dict) else ():
-                        yield f"{here}.{group}.{name}", str(quantity)
-            else:
-                yield from _quantities(inner, here)

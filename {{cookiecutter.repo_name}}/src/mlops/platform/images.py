@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from .. import gitcommand, project
+from .. import lineage, project
 from ..errors import UserError
 from . import user_errors
 
@@ -27,7 +27,7 @@ def find_builder(wanted: str | None = None) -> str:
         if not subprocess.run([name, "info"], capture_output=True, check=False).returncode:
             return name
     if installed:
-        raise UserError(f"{' and '.join(installed)} cannot build here. The reason: {installed[0]} info")
+        raise UserError(f"{' and '.join(installed)}: no engine answers here. See why: {installed[0]} info")
     raise UserError(f"This needs {wanted or 'docker, podman or buildah'}; see https://docs.docker.com/engine/install/")
 
 
@@ -41,12 +41,8 @@ def run(*command: str, text: str | None = None) -> None:
 
 def source() -> dict[str, str]:
     """Return the commit of the source and whether files differ from it, as build arguments; nothing without git."""
-    try:
-        commit = gitcommand.git(project.ROOT, "rev-parse", "HEAD").strip()
-        changes = gitcommand.git(project.ROOT, "status", "--porcelain", "--", ".")
-    except (OSError, gitcommand.GitError):
-        return {}
-    return {"GIT_COMMIT": commit, "GIT_DIRTY": "true" if changes else "false"}
+    commit, dirty = lineage.commit(project.ROOT)
+    return {"GIT_COMMIT": commit, "GIT_DIRTY": "true" if dirty else "false"} if commit else {}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

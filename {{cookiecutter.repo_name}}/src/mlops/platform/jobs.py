@@ -170,11 +170,19 @@ def _start(run: Run, threads: str, quiet: bool) -> list[subprocess.Popen]:
     started: list[subprocess.Popen] = []
     with run.log.open("a", encoding="utf-8") if quiet or len(run.processes) > 1 else nullcontext() as log:
         for rank, process in enumerate(run.processes):
-            output = {"stdout": log, "stderr": subprocess.STDOUT} if quiet or rank else {}
-            environment = {"OMP_NUM_THREADS": threads} | shell | process.environment
-            how = {"env": environment, "cwd": project.ROOT, "stdin": subprocess.DEVNULL, "start_new_session": True}
+            hidden = quiet or rank > 0
             try:
-                started.append(subprocess.Popen(process.command, **how, **output))
+                started.append(
+                    subprocess.Popen(
+                        process.command,
+                        env={"OMP_NUM_THREADS": threads} | shell | process.environment,
+                        cwd=project.ROOT,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log if hidden else None,
+                        stderr=subprocess.STDOUT if hidden else None,
+                        start_new_session=True,
+                    )
+                )
             except OSError as error:
                 processes.end(started)
                 program = process.command[0]

@@ -1,6 +1,6 @@
 """A Seldon router that learns which of several models earns the most: epsilon-greedy, from the feedback it is sent.
 
-    MODEL_NAME=PACKAGE.bandit.EpsilonGreedy SERVICE_TYPE=ROUTER
+    MODEL_NAME=mlops.serving.bandit.EpsilonGreedy SERVICE_TYPE=ROUTER
 
 It lies in every bundle, so it runs from any image of a model. What it has learnt is in memory: run one worker of it.
 It imports the standard library only.

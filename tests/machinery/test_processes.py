@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from mlops import processes
+from mlops.errors import UserError
 
-PLATFORM = Path(__file__).resolve().parents[1] / "aisg-context/polyaxon"
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 # The signal comes when the program runs, and before whoever starts it knows its process.
@@ -23,14 +24,13 @@ class Signalled(subprocess.Popen):
 subprocess.Popen = Signalled
 """
 SESSION = """
-from {{ cookiecutter.src_package_name }} import sessions, signals
-signals.exit_on_all()
-with sessions.session(["sleep", "60"]):
+from mlops import processes
+processes.exit_on_signals()
+with processes.session(["sleep", "60"]):
     print("the block was entered")
 """
-RUNNER = f"""
-sys.path.insert(0, {str(PLATFORM)!r})
-import runner
+RUNNER = """
+from mlops.platform import runner
 runner.main([sys.argv[1]])
 """
 
@@ -38,9 +38,9 @@ runner.main([sys.argv[1]])
 SLOW = "trap 'sleep 1; echo ended; exit' TERM; echo started; while :; do sleep 0.05; done"
 TOLD = """
 import sys
-from {{ cookiecutter.src_package_name }} import sessions, signals
-signals.exit_on_all()
-with sessions.session(["sh", "-c", sys.argv[1]]) as process:
+from mlops import processes
+processes.exit_on_signals()
+with processes.session(["sh", "-c", sys.argv[1]]) as process:
     process.wait()
 """
 
@@ -50,7 +50,7 @@ def long(tmp_path) -> Path:
     """A Polyaxonfile of a job that lasts a minute."""
     path = tmp_path / "long.yml"
     container = "{image: none, command: [sleep, '60']}"
-    path.write_text(f"version: 1.1\nkind: component\nrun: {% raw %}{{kind: job, container: {container}}}{% endraw %}\n")
+    path.write_text(f"version: 1.1\nkind: component\nrun: {{kind: job, container: {container}}}\n")
     return path
 
 
@@ -59,7 +59,7 @@ def long(tmp_path) -> Path:
 def test_a_signal_while_a_program_is_started_ends_it(environment, tmp_path, long, number, code):
     done = subprocess.run(
         [sys.executable, "-c", SIGNALLED.format(number=number) + code, long],
-        env=environment | {"POLYAXON_OFFLINE_ROOT": str(tmp_path)},
+        env=environment | {"MLOPS_OUTPUTS": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -83,9 +83,44 @@ def test_a_second_signal_does_not_leave_what_is_ending(environment, start):
     assert process.stdout.readline() == "ended\n"
 
 
-def is_alive(pid: int) -> bool:
+def test_what_ends_by_itself_or_never_gets_ready_is_said():
+    with (
+        processes.session(["false"]) as process,
+        pytest.raises(UserError, match="The thing ended with exit code 1 before"),
+    ):
+        processes.wait_until_ready(process, lambda: False, 30, "The thing")
+    with processes.session(["sleep", "60"]) as process:
+        with pytest.raises(UserError, match=r"The thing was not ready after 0\.3 s"):
+            processes.wait_until_ready(process, lambda: False, 0.3, "The thing")
+        processes.wait_until_ready(process, lambda: True, 30, "The thing")
+    assert not is_alive(process.pid)
+
+
+def test_what_does_not_end_when_it_is_asked_is_killed_with_what_it_started():
+    stubborn = "trap '' TERM; sleep 61 & echo $!; wait; wait"
+    with processes.session(["sh", "-c", stubborn], stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        processes.end([process], grace=0.3)
+        assert process.poll() == -signal.SIGKILL
+        assert not is_alive(child)
+
+
+def test_a_signal_is_deferred_until_the_block_ends():
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda *_: seen.append("handled"))
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        with processes.deferred_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
+            assert seen == []
+        assert seen == ["handled"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0] != "Z"
+    except OSError:
         return False
-    return True
