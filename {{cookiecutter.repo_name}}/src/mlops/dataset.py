@@ -113,6 +113,7 @@ def prepare(
         UserError: the source does not fit the schema, or is not good enough to learn from; nothing is written.
     """
     known = schemas.read(schema_file)
+    known = known and known.completed(source.inputs)
     found = _inferred(source, known)
     if problems := _misfits(source, found, known):
         raise UserError(

@@ -159,6 +159,10 @@ class Schema:
         parts = ((self.inputs, known.inputs), (self.outputs, known.outputs))
         return Schema(*(ours.with_choices_of(theirs) if ours.kind == theirs.kind else ours for ours, theirs in parts))
 
+    def completed(self, values: Any) -> "Schema":
+        """Return this schema, as people edited it, with what they left open filled in from the input values."""
+        return replace(self, inputs=self.inputs.completed(values)) if isinstance(self.inputs, Table) else self
+
     def differences(self, other: "Schema") -> list[str]:
         """Return each field that `other` has otherwise, as `outputs.classes: ["a"], not ["b"]`; empty when alike."""
         ours, theirs = _flat(self.as_dict()), _flat(other.as_dict())

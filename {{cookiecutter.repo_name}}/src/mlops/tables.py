@@ -42,6 +42,19 @@ class Column:
         if self.low is not None and self.high is not None and not self.low <= self.high:
             raise ValueError(f"column {self.name}: low is {self.low} and high {self.high}; low must not be more than high")
 
+    def completed(self, values: np.ndarray | None) -> "Column":
+        """Return this column, as people edited it, with the categories or the range that the values have."""
+        if values is None or not self.use:
+            return self
+        if self.kind == CATEGORY and not self.categories:
+            names = {as_category(value) for value in values if not is_missing(value)}
+            return replace(self, categories=tuple(sorted(names)), reason="")
+        if self.kind == NUMBER and values.dtype.kind == "f" and not self.seen and self.low is None and self.high is None:
+            seen = float(np.nanmin(values)), float(np.nanmax(values))
+            low, high = limits(*seen)
+            return replace(self, seen=seen, low=low, high=high, reason="")
+        return self
+
     def encode(self, values: Sequence) -> np.ndarray:
         """Return values as the model takes them, float64 [N]: numbers, codes of categories, NaN where one is missing.
 
@@ -102,14 +115,15 @@ class Table:
             raise ValueError("no column is used: give one of them use = true")
 
     def with_choices_of(self, known: "Table") -> "Table":
-        """Return this table, inferred from data, with the columns as `known` has them: people edit these.
-
-        What an edit left open is filled in from the data: the categories of a column that was made one, a range.
-        """
+        """Return this table, inferred from data, with the columns as `known` has them: people edit these."""
         ours = {column.name: column for column in self.columns}
-        kept = [_completed(column, ours[column.name]) for column in known.columns if column.name in ours]
+        kept = [column for column in known.columns if column.name in ours]
         names = {column.name for column in kept}
         return Table((*kept, *(column for column in self.columns if column.name not in names)))
+
+    def completed(self, columns: Mapping[str, np.ndarray]) -> "Table":
+        """Return this table with what an edit left open filled in: categories of a new category, a number's range."""
+        return Table(tuple(column.completed(columns.get(column.name)) for column in self.columns))
 
     def misfits(self, columns: Mapping[str, Sequence]) -> list[str]:
         """Say which values of columns do not fit this schema; empty when all do."""
@@ -257,13 +271,14 @@ def _as_number(text: str) -> float | str | None:
         return None if is_missing(text) else text
 
 
-def _completed(known: Column, found: Column) -> Column:
-    """A column as people have it, with what they left open as the data has it."""
-    if known.kind == CATEGORY and known.use and not known.categories:
-        return replace(known, categories=found.categories, reason="")
-    if known.kind == NUMBER and known.use and known.low is None and known.high is None:
-        return replace(known, seen=found.seen, low=found.low, high=found.high, reason="")
-    return known
+def limits(low: float, high: float) -> tuple[float, float]:
+    """What a value may be: up to the width of what was seen beyond it, and not below zero where nothing was.
+
+    Another unit or a slip of the keyboard is further off; what is new but near is drift, which is watched.
+    """
+    width = high - low
+    least = max(0.0, low - width) if low >= 0 else low - width
+    return float(f"{least:.3g}"), float(f"{high + width:.3g}")
 
 
 def first(wrong: np.ndarray) -> int | None:
@@ -282,7 +297,7 @@ def as_category(value: Any) -> str:
         return value.strip()
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:g}" if isinstance(value, float) and value == int(value) else str(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def shown(value: Any) -> str:

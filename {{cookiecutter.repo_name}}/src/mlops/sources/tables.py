@@ -4,6 +4,7 @@ import csv
 import difflib
 import hashlib
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from charset_normalizer import from_bytes
 
 from ..dataset import Request, Source
 from ..errors import UserError
-from ..tables import CATEGORY, MISSING, NUMBER, Column, Table
+from ..tables import CATEGORY, MISSING, NUMBER, Column, Table, limits
 
 MOST_BYTES = 500 * 2**20  # of a file; reading takes up to five times as much memory
 MOST_COLUMNS = 2000
@@ -22,6 +23,7 @@ MOST_CATEGORIES = 100  # different texts in a column, with which it is still a c
 FEW_VALUES = 20  # different whole numbers in a target, with which they are taken for classes
 MIXED = 0.9  # share of numbers in a column, from which texts in it are taken for mistakes
 SAMPLE = 2**16  # bytes that a dialect is told from
+CODE_PAGES = ["cp1252", "cp1251", "cp1253", "cp932", "cp949", "gb18030", "big5"]  # what Excel writes, where it is not UTF-8
 TASKS = ("classes", "number")
 
 
@@ -87,7 +89,7 @@ def _infer_column(name: str, values: np.ndarray) -> Column:
         if different <= 1:
             return Column(name, NUMBER, missing=missing, use=False, reason="it is the same in every row")
         seen = float(present.min()), float(present.max())
-        low, high = _limits(*seen)
+        low, high = limits(*seen)
         column = Column(name, NUMBER, seen=seen, low=low, high=high, missing=missing)
         if different == len(values) and _is_consecutive(present):
             return replace(column, use=False, reason="it numbers the rows")
@@ -104,16 +106,6 @@ def _infer_column(name: str, values: np.ndarray) -> Column:
     if len(names) == len(values):
         return Column(name, CATEGORY, tuple(names), missing=missing, use=False, reason="every text is another")
     return Column(name, CATEGORY, tuple(names), missing=missing)
-
-
-def _limits(low: float, high: float) -> tuple[float, float]:
-    """What a value may be: up to the width of what was seen beyond it, and not below zero where nothing was.
-
-    Another unit or a slip of the keyboard is further off; what is new but near is drift, which is watched.
-    """
-    width = high - low
-    least = max(0.0, low - width) if low >= 0 else low - width
-    return float(f"{least:.3g}"), float(f"{high + width:.3g}")
 
 
 def _is_consecutive(values: np.ndarray) -> bool:
@@ -196,7 +188,8 @@ def _encoding(sample: bytes, path: Path) -> str:
         sample[: sample.rfind(b"\n") + 1].decode("utf-8")
         return "utf-8"
     except UnicodeDecodeError:
-        best = from_bytes(sample).best()
+        words = dict.fromkeys(word for word in re.split(rb"[\s,;|]+", sample) if not word.isascii())
+        best = from_bytes(b" ".join(words), cp_isolation=CODE_PAGES).best()
         return best.encoding if best else "latin-1"
 
 
