@@ -71,7 +71,10 @@ def package(code: Code, run: runs.Run, output: Path = files.BUNDLE, data_file: P
         metadata = _metadata(code, run, dataset, session, draft / files.MODEL)
         _write_json(draft / files.METADATA, metadata)
         _write_json(draft / files.RECORDED_ANSWERS, [])
-        _write_json(draft / files.RECORDED_ANSWERS, _recorded_answers(code.serving.Model(draft), dataset))
+        served = code.serving.Model(draft)
+        served.load()
+        _write_json(draft / files.METADATA, metadata | {"names": served.class_names()})
+        _write_json(draft / files.RECORDED_ANSWERS, _recorded_answers(served, dataset))
         _copy_code(code.package, draft)
     return metadata
 
@@ -168,7 +171,6 @@ def describe(schema: Schema, inputs: np.ndarray) -> dict[str, Any]:
 
 def _recorded_answers(served: ServedModel, dataset: Dataset) -> list[dict]:
     """The first test examples of each class, and what the team's class answers to them."""
-    served.load()
     test = dataset.splits["test"]
     each = -(-RECORDED // len(dataset.schema.outputs.names))
     of_class = (np.flatnonzero(test.targets == target)[:each] for target in np.unique(test.targets))
