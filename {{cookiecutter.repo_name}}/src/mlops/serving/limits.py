@@ -1,5 +1,6 @@
 """What the server takes at most. What is over a limit is refused with a 4xx or a 503 that says the limit."""
 
+HEAD_BYTES = 64 * 2**10  # of a request: its first line and headers
 BODY_BYTES = 8 * 2**20  # of a request: 1,024 small pictures as JSON numbers with a few decimals
 FEEDBACK_BYTES = 2**20
 ROWS = 1024  # in a request

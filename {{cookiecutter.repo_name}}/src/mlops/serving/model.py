@@ -44,10 +44,11 @@ class ServedModel:
         except Exception as error:
             raise self._unusable(f"is not a model that ONNX Runtime can open ({error})") from None
         puts = (*self.session.get_inputs(), *self.session.get_outputs())
-        found = [(put.name, put.type, put.shape[1:]) for put in puts]
-        taken, given = list(self.schema.inputs.shape), [len(self.schema.outputs.names)]
-        if found != [(INPUT, "tensor(float)", taken), (OUTPUT, "tensor(float)", given)]:
-            raise self._unusable(f"must take {INPUT} [N, *{taken}] and give {OUTPUT} [N, *{given}], float32; it has {found}")
+        found = [(put.name, put.type, *put.shape[1:]) for put in puts]
+        shape, width = self.schema.inputs.shape, len(self.schema.outputs.names)
+        if found != [(INPUT, "tensor(float)", *shape), (OUTPUT, "tensor(float)", width)]:
+            wanted = f"{INPUT} [N, {', '.join(map(str, shape))}] and give {OUTPUT} [N, {width}]"
+            raise self._unusable(f"must take {wanted}, float32; it has {found}")
         if problem := self.unhealthy():
             raise self._unusable(problem)
 
