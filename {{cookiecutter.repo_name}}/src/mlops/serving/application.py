@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,46 +15,36 @@ from .metrics import Metrics
 
 PREDICT = ("/api/v1.0/predictions", "/api/v0.1/predictions", "/predict")
 FEEDBACK = ("/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback")
+HEALTH = ("/health/status", "/api/v1.0/health/status")
+METADATA = ("/metadata", "/api/v1.0/metadata")
 FORMS = (b"multipart/form-data", b"application/x-www-form-urlencoded")
+ANY_PAGE = [(b"access-control-allow-origin", b"*"), (b"access-control-allow-headers", b"content-type")]
 THREADS = 2  # that run the model
-CORS = [(b"access-control-allow-methods", b"GET, POST"), (b"access-control-allow-headers", b"content-type")]
 
 logger = logging.getLogger(__name__)
 
 
 class Application:
-    """Answers requests: short ones at once, others in a small pool of threads, so that probes never wait for them.
+    """Answers requests: quick ones at once, others in a small pool of threads, so that probes never wait for them.
 
     Args:
         kind: MODEL or ROUTER, as Seldon's SERVICE_TYPE.
-        quick_bytes: the longest body that is short.
+        quick_bytes: the longest body that is quickly answered.
     """
 
     def __init__(self, model: Any, metrics: Metrics, kind: str = "MODEL", quick_bytes: int = limits.SHORT_BYTES) -> None:
         self.model, self.metrics, self.quick_bytes = model, metrics, quick_bytes
         self.closing = False  # the server stops: every answer closes its connection
-        self._threads = ThreadPoolExecutor(THREADS, "model")
-        self._held_bytes = self._in_flight = 0
-        health, metadata = self._health, self._metadata
-        self._get: dict[str, Callable[[], Awaitable[bytes]]] = {
-            "/health/ping": self._ping,
-            **dict.fromkeys(("/health/status", "/api/v1.0/health/status"), health),
-            **dict.fromkeys(("/metadata", "/api/v1.0/metadata"), metadata),
-        }
+        self._in_flight = 0
+        self._threads = ThreadPoolExecutor(THREADS)
+        self._gets = {"/health/ping": self._ping, **dict.fromkeys(HEALTH, self._health), **dict.fromkeys(METADATA, self._metadata)}
         work = dict.fromkeys(PREDICT, self._predict) if kind == "MODEL" else {"/route": self._route}
-        self._post: dict[str, Callable[[dict], bytes]] = {**work, **dict.fromkeys(FEEDBACK, self._feedback)}
+        self._posts: dict[str, Callable[[dict], bytes]] = work | dict.fromkeys(FEEDBACK, self._feedback)
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
-        method, path = scope["method"], scope["path"]
-        status, headers = 200, [(b"access-control-allow-origin", b"*")]
+        path, status, headers = scope["path"], 200, list(ANY_PAGE)
         try:
-            self._check_method(method, path)
-            if method == "OPTIONS":  # a browser asks whether it may ask
-                content, headers = b"", headers + CORS
-            elif path in self._get:
-                content = await self._get[path]()
-            else:
-                content = await self._answer(path, dict(scope["headers"]), receive)
+            content = await self._content(scope["method"], path, dict(scope["headers"]), receive)
         except Exception as error:
             if not isinstance(error, Refusal):
                 logger.exception("%s", path)
@@ -63,70 +53,47 @@ class Application:
             headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
         if path in PREDICT:
             self.metrics.requests.labels(status).inc()
-        headers += [(b"content-type", b"text/plain" if content == b"pong" else b"application/json")]
-        headers += [(b"content-length", b"%d" % len(content))]
-        headers += [(b"connection", b"close")] if self.closing else []
+        headers.append((b"content-type", b"text/plain" if content == b"pong" else b"application/json"))
+        headers.append((b"content-length", b"%d" % len(content)))
+        if self.closing:
+            headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    def _check_method(self, method: str, path: str) -> None:
-        if path in self._get:
-            allowed = ("GET", "HEAD", "OPTIONS")
-        elif path in self._post:
-            allowed = ("POST", "OPTIONS")
-        else:
-            place = next(iter(self._post))
-            raise Refusal(404, f"There is nothing here: send a POST to {place}.")
+    async def _content(self, method: str, path: str, headers: dict[bytes, bytes], receive: Callable) -> bytes:
+        if path not in self._gets and path not in self._posts:
+            raise Refusal(404, f"There is nothing here: send a POST to {next(iter(self._posts))}.")
+        allowed = ("GET", "HEAD", "OPTIONS") if path in self._gets else ("POST", "OPTIONS")
         if method not in allowed:
             raise Refusal(405, f"Wrong method: allowed here is {allowed[0]}.", allow=", ".join(allowed))
+        if method == "OPTIONS":  # a browser asks whether it may ask
+            return b""
+        return await (self._gets[path]() if path in self._gets else self._post(path, headers, receive))
 
-    async def _answer(self, path: str, headers: dict[bytes, bytes], receive: Callable) -> bytes:
-        """Read a body and have it answered, here or in a thread."""
-        kind = headers.get(b"content-type", b"")
-        encoding = headers.get(b"content-encoding", b"identity").lower()
-        if encoding != b"identity":
-            raise Refusal(415, f"Content-Encoding {encoding.decode('latin-1')[:40]} is not read: send the body as it is.")
-        form = kind.split(b";")[0].strip().lower() in FORMS
-        if not form and kind.split(b";")[0].strip().lower() != b"application/json":
+    async def _post(self, path: str, headers: dict[bytes, bytes], receive: Callable) -> bytes:
+        """Read a body and have it answered."""
+        kind, encoding = headers.get(b"content-type", b""), headers.get(b"content-encoding", b"identity")
+        is_form = kind.split(b";")[0].strip().lower() in FORMS
+        if encoding.lower() != b"identity":
+            raise Refusal(415, f"Content-Encoding {encoding[:40].decode('latin-1')} is not read: send the body as it is.")
+        if not is_form and kind.split(b";")[0].strip().lower() != b"application/json":
             raise Refusal(415, "Send the request as JSON, with Content-Type: application/json.")
-        body = bytearray()
 
-        def work() -> bytes:
-            return self._post[path](messages.parse_form(body, kind.decode("latin-1")) if form else messages.parse(body))
+        def work(body: bytes) -> bytes:
+            message = messages.parse_form(body, kind.decode("latin-1")) if is_form else messages.parse(body)
+            return self._posts[path](message)
 
-        try:
-            await self._read(body, limits.FEEDBACK_BYTES if path in FEEDBACK else limits.BODY_BYTES, headers, receive)
-            return work() if len(body) <= self.quick_bytes else await self._in_thread(work)
-        finally:
-            self._held_bytes -= len(body)
-
-    async def _read(self, body: bytearray, most: int, headers: dict[bytes, bytes], receive: Callable) -> None:
-        too_long = Refusal(413, f"The body is over {most / 2**20:g} MiB: send less at a time, or binData.")
-        if int(headers.get(b"content-length", 0)) > most:
-            raise too_long
-        try:
-            async with asyncio.timeout(limits.BODY_SECONDS):
-                while True:
-                    part = await receive()
-                    if part["type"] == "http.disconnect":
-                        raise Refusal(400, "The body could not be read to its end.")
-                    body += part["body"]
-                    self._held_bytes += len(part["body"])
-                    if len(body) > most:
-                        raise too_long
-                    if len(body) > limits.SHORT_BYTES and self._held_bytes > limits.HELD_BYTES:
-                        raise _busy(f"requests of {limits.HELD_BYTES // 2**20} MiB in all are under way")
-                    if not part["more_body"]:
-                        return
-        except TimeoutError:
-            raise Refusal(408, f"The body did not arrive within {limits.BODY_SECONDS} s.") from None
-
-    async def _in_thread(self, work: Callable[[], bytes]) -> bytes:
+        most = limits.FEEDBACK_BYTES if path in FEEDBACK else limits.BODY_BYTES
+        is_long = int(headers.get(b"content-length", most)) > limits.SHORT_BYTES  # in chunks it may be as long
+        body = None if is_long else await _read(receive, most)
+        if body is not None and len(body) <= self.quick_bytes:
+            return work(body)
         if self._in_flight >= limits.IN_FLIGHT:
-            raise _busy(f"{limits.IN_FLIGHT} requests are under way")
+            raise Refusal(503, f"Busy: {limits.IN_FLIGHT} requests are under way. Try again.", **{"retry-after": "1"})
         self._in_flight += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            body = await _read(receive, most) if body is None else body
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, body)
         finally:
             self._in_flight -= 1
 
@@ -134,13 +101,13 @@ class Application:
         meta = messages.echo(message)
         values, names, form = messages.payload(message)
         try:
-            answers = self.model.predict(values, names, message.get("meta") or {})
+            answers = self.model.predict(values, names, messages.part(message, "meta"))
         except Refused as refused:
             raise Refusal(400, str(refused)) from None
         return self._answered(answers, self.model.class_names(), form, meta)
 
     def _route(self, message: dict) -> bytes:
-        values, names = messages.features(message)
+        values, names, _ = messages.payload(message)
         return self._answered([[self.model.route(values, names)]], [], "ndarray", messages.echo(message))
 
     def _feedback(self, message: dict) -> bytes:
@@ -149,11 +116,12 @@ class Application:
         if not known or type(reward) not in (int, float) or not math.isfinite(reward):
             parts = '"request", "response" and "truth", Seldon messages'
             raise Refusal(400, f'Feedback must be a JSON object with "reward", a number, and {parts}.')
-        values, names = messages.features(message.get("request") or {})
-        truth, _ = messages.features(message.get("truth") or {})
-        routing = messages.routing(message.get("response") or {}).get(os.environ.get("PREDICTIVE_UNIT_ID", "0"))
+        request, truth = messages.part(message, "request"), messages.part(message, "truth")
+        features, names, _ = messages.payload(request) if request else (None, [], "")
+        right, *_ = messages.payload(truth) if truth else (None,)
+        branches = messages.part(message, "response", "meta", "routing")
         self.metrics.update_reward(reward)
-        self.model.send_feedback(values, names, reward, truth, routing)
+        self.model.send_feedback(features, names, reward, right, branches.get(os.environ.get("PREDICTIVE_UNIT_ID", "0")))
         return self._answered([], [], "ndarray", {})
 
     def _answered(self, answers: Any, names: list[str], form: str, meta: dict) -> bytes:
@@ -171,11 +139,25 @@ class Application:
             raise Refusal(503, f"Not ready: {error}.") from None
         if self.closing:
             raise Refusal(503, "Not ready: the server stops.")
-        return messages.answer(found, [], "ndarray", {})
+        return messages.to_json({"jsonData": found})
 
     async def _metadata(self) -> bytes:
-        return messages.plain(self.model.init_metadata())
+        return messages.to_json(self.model.init_metadata())
 
 
-def _busy(why: str) -> Refusal:
-    return Refusal(503, f"The server is busy: {why}. Try again.", **{"retry-after": "1"})
+async def _read(receive: Callable, most: int) -> bytes:
+    """Return a whole body."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(limits.BODY_SECONDS):
+            while True:
+                part = await receive()
+                if part["type"] == "http.disconnect":
+                    raise Refusal(400, "The body could not be read to its end.")
+                body += part["body"]
+                if len(body) > most:
+                    raise Refusal(413, f"The body is over {most / 2**20:g} MiB: send less at a time, or binData.")
+                if not part["more_body"]:
+                    return bytes(body)
+    except TimeoutError:
+        raise Refusal(408, f"The body did not arrive within {limits.BODY_SECONDS} s.") from None

@@ -2,7 +2,6 @@
 
 import base64
 import math
-from collections.abc import Mapping
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
@@ -12,7 +11,6 @@ import orjson
 
 from . import limits
 
-FIELDS = {"status", "meta", "data", "binData", "strData", "jsonData", "customData"}  # of a message
 EXAMPLE = '{"data": {"ndarray": [...]}}'
 
 
@@ -51,10 +49,8 @@ def parse_form(body: bytes, content_type: str) -> dict[str, Any]:
     for name, text in fields.items():
         if name == "json":
             message |= parse(text)
-        elif name == "binData":
-            message[name] = text
-        elif name in ("data", "meta"):
-            message[name] = parse(text)
+        else:
+            message[name] = text if name in ("binData", "strData") else parse(text)
     if not message:
         raise Refusal(415, "A form must hold `json`, a whole message, or `data` or `binData`. Else send application/json.")
     return message
@@ -77,31 +73,20 @@ def payload(message: dict[str, Any]) -> tuple[Any, list[str], str]:
     if not isinstance(data, dict):
         raise Refusal(400, '"data" must be an object with "ndarray" or "tensor".')
     values, tensor, names = data.get("ndarray"), data.get("tensor"), data.get("names") or []
+    if not isinstance(names, list):
+        raise Refusal(400, "data.names must be a list.")
     if (values is None) == (tensor is None):
         raise Refusal(400, '"data" must hold either "ndarray" or "tensor".')
     return (values, names, "ndarray") if tensor is None else (_tensor(tensor), names, "tensor")
 
 
-def features(message: Any) -> tuple[Any, list[str]]:
-    """Return what a message in feedback, or one to route, holds, and the names beside it; an empty array for nothing."""
-    if not isinstance(message, dict) or not message.keys() <= FIELDS:
-        raise Refusal(400, f"A message is a JSON object such as {EXAMPLE}.")
-    if message.get("data") is None:
-        return next((message[kind] for kind in ("binData", "strData", "jsonData") if kind in message), np.array([])), []
-    values, names, _ = payload({"data": message["data"]})
-    if isinstance(values, np.ndarray):
-        return values, names
-    try:
-        return np.array(values if isinstance(values, list) else None), names
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        raise Refusal(400, "data.ndarray is ragged or nested too deep.") from None
-
-
-def routing(response: Any) -> dict[str, Any]:
-    """Return which branch gave an answer, by the router's name in the graph."""
-    meta = response.get("meta") if isinstance(response, dict) else None
-    found = meta.get("routing") if isinstance(meta, dict) else None
-    return found if isinstance(found, dict) else {}
+def part(message: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return an object inside a message, such as meta.routing; an empty one where there is none."""
+    for name in names:
+        message = message.get(name) or {}
+        if not isinstance(message, dict):
+            raise Refusal(400, f'"{name}" must be an object, or left out.')
+    return message
 
 
 def _tensor(tensor: Any) -> np.ndarray:
@@ -143,12 +128,10 @@ def _bytes(text: Any) -> bytes:
 
 def echo(message: dict[str, Any]) -> dict[str, Any]:
     """Return what of a request's meta goes back with the answer: its puid and its tags."""
-    meta = message.get("meta")
-    if meta is None:
-        return {}
-    puid, tags = (meta.get("puid"), meta.get("tags")) if isinstance(meta, dict) else (0, 0)
-    if not isinstance(puid, str | None) or not isinstance(tags, dict | None):
-        raise Refusal(400, '"meta" must be an object, "meta.puid" text and "meta.tags" an object, or left out.')
+    meta = part(message, "meta")
+    puid, tags = meta.get("puid"), part(meta, "tags")
+    if not isinstance(puid, str | None):
+        raise Refusal(400, '"meta.puid" must be text, or left out.')
     kept = {key: value for key, value in (("puid", puid), ("tags", tags)) if value}
     if not _nested_at_most(limits.ECHO_DEPTH, kept):
         raise Refusal(400, f"meta.tags are nested deeper than {limits.ECHO_DEPTH}.")
@@ -162,19 +145,19 @@ def _nested_at_most(levels: int, value: Any) -> bool:
     return levels >= 0 and all(_nested_at_most(levels - 1, part) for part in parts)
 
 
-def answer(answers: Any, names: list[str], form: str, meta: Mapping[str, Any]) -> bytes:
+def answer(answers: Any, names: list[str], form: str, meta: dict[str, Any]) -> bytes:
     """Return what a model's method gave as a message in JSON."""
-    if isinstance(answers, dict | str):
-        data: dict[str, Any] = {"jsonData" if isinstance(answers, dict) else "strData": answers}
-    else:
-        array = np.ascontiguousarray(answers)
-        values = array if array.dtype.kind in "iuf" else array.tolist()
-        if form == "tensor":
-            values = {"shape": array.shape, "values": array.ravel()}
-        data = {"data": {"names": names, form: values}}
-    return plain({**data, "meta": meta})
+    if isinstance(answers, dict):
+        return to_json({"jsonData": answers, "meta": meta})
+    if isinstance(answers, str):
+        return to_json({"strData": answers, "meta": meta})
+    array = np.ascontiguousarray(answers)
+    values = array if array.dtype.kind in "iuf" else array.tolist()
+    if form == "tensor":
+        values = {"shape": array.shape, "values": values.ravel()}
+    return to_json({"data": {"names": names, form: values}, "meta": meta})
 
 
-def plain(content: dict[str, Any]) -> bytes:
+def to_json(content: dict[str, Any]) -> bytes:
     """Return JSON; arrays in it become lists."""
-    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -8,7 +8,6 @@ Exit code 0 when every answer agrees, 1 with the reason when not. Standard libra
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import sys
@@ -20,27 +19,12 @@ from pathlib import Path
 
 from .. import processes
 from ..errors import UserError
-from .bundle_files import METADATA, MODEL, RECORDED_ANSWERS
+from . import starting
+from .bundle_files import RECORDED_ANSWERS, read_bundle
 
 TOLERANCE = 1e-4  # another machine computes the last bits differently; the server itself allows as much
-START_SECONDS, ANSWER_SECONDS = 60, 10
+ANSWER_SECONDS = 10
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy leads out of the machine, not into it
-
-
-def read_bundle(folder: Path) -> tuple[dict, list[dict]]:
-    """Return the metadata and the recorded answers, once the model is known to be the one that they are about."""
-    try:
-        metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
-        recorded = json.loads((folder / RECORDED_ANSWERS).read_text(encoding="utf-8"))
-        digest = hashlib.sha256((folder / MODEL).read_bytes()).hexdigest()
-        packed = metadata["model_digest"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder} is not a whole bundle: {error}") from None
-    if digest != packed:
-        raise UserError(f"{MODEL} is not the model that was packed: its sha256 is {digest}, {METADATA} says {packed}")
-    if not recorded:
-        raise UserError(f"{RECORDED_ANSWERS} is empty: there is nothing to compare with")
-    return metadata, recorded
 
 
 def ask(url: str, recorded: list[dict]) -> dict:
@@ -62,22 +46,16 @@ def compare(answer: dict, metadata: dict, recorded: list[dict]) -> float:
     Raises:
         UserError: it is too large, or another model answered.
     """
-    schema = metadata["schema"]["outputs"]
-    wanted = [example["outputs"] for example in recorded]
     try:
-        names, rows, tags = answer["data"]["names"], answer["data"]["ndarray"], answer["meta"]["tags"]
-        if schema["kind"] == "classes" and names != schema["classes"]:
-            raise UserError(f"the classes are {names}, not {schema['classes']}")
-        if [len(row) for row in rows] != [len(row) for row in wanted] or len(names) != len(wanted[0]):
-            raise UserError(f"{len(rows)} answers for {len(wanted)} examples, or of another number of outputs")
-        differences = [
-            max(abs(given - expected) for given, expected in zip(row, outputs, strict=True))
-            for row, outputs in zip(rows, wanted, strict=True)
-        ]
-    except (KeyError, TypeError) as error:
+        names, rows, run = answer["data"]["names"], answer["data"]["ndarray"], answer["meta"]["tags"]["run"]
+        pairs = zip(rows, [example["outputs"] for example in recorded], strict=True)
+        differences = [max(abs(a - b) for a, b in zip(row, outputs, strict=True)) for row, outputs in pairs]
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"the answer is not one of this model's kind: {error!r}") from None
-    if tags.get("run") != metadata["run"]["uuid"]:
-        raise UserError(f"another run's model answered: {tags.get('run')}, packed was {metadata['run']['uuid']}")
+    if run != metadata["run"]["uuid"]:
+        raise UserError(f"another run's model answered: {run}, packed was {metadata['run']['uuid']}")
+    if names != metadata["names"]:
+        raise UserError(f"the names of the answers are {names}, not {metadata['names']}")
     worst = max(range(len(recorded)), key=lambda row: differences[row])
     if not differences[worst] <= TOLERANCE:
         raise UserError(
@@ -88,22 +66,15 @@ def compare(answer: dict, metadata: dict, recorded: list[dict]) -> float:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[str]:
-    """Run the image's own server on free ports while the block runs; give its URL once it is ready."""
-    ports = {kind: processes.free_port() for kind in ("HTTP", "GRPC", "METRICS")}
-    settings = {f"PREDICTIVE_UNIT_{kind}_SERVICE_PORT": str(port) for kind, port in ports.items()}
+def server(url: str | None) -> Iterator[str]:
+    """Give the URL of a server: the one given, else the image's own, which runs while the block does."""
+    if url:
+        yield url.rstrip("/")
+        return
     # PYTHONPATH leads to the builder's copy of mlops, which this runs from: the server must find the bundle's.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | settings
-    url = f"http://{processes.HOST}:{ports['HTTP']}"
-    with processes.session(["/s2i/bin/run"], env=environment, stdout=sys.stderr) as process:
-        processes.wait_until_ready(process, lambda: _healthy(url), START_SECONDS, "the server")
-        yield url
-
-
-def _healthy(url: str) -> bool:
-    with contextlib.suppress(OSError), DIRECT.open(f"{url}/health/status", timeout=2):
-        return True
-    return False
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHONPATH", "PREDICTIVE_"))}
+    with starting.server(["/s2i/bin/run"], environment, stdout=sys.stderr) as (addresses, _):
+        yield addresses["url"]
 
 
 def main() -> int:
@@ -114,9 +85,11 @@ def main() -> int:
     began = time.monotonic()
     processes.exit_on_signals()
     try:
-        metadata, recorded = read_bundle(arguments.bundle)
-        with contextlib.nullcontext(arguments.url) if arguments.url else server() as url:
-            difference = compare(ask(url.rstrip("/"), recorded), metadata, recorded)
+        _, metadata, recorded = read_bundle(arguments.bundle)
+        if not recorded:
+            raise UserError(f"{RECORDED_ANSWERS} is empty: there is nothing to compare with")
+        with server(arguments.url) as url:
+            difference = compare(ask(url, recorded), metadata, recorded)
     except UserError as reason:
         print(f"smoke test REFUSED: {str(reason).rstrip('.')}.", file=sys.stderr)
         return 1
