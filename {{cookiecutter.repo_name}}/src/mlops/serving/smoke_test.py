@@ -57,10 +57,12 @@ def compare(answer: dict, metadata: dict, recorded: list[dict]) -> float:
     if names != metadata["names"]:
         raise UserError(f"the names of the answers are {names}, not {metadata['names']}")
     worst = max(range(len(recorded)), key=lambda row: differences[row])
-    if not differences[worst] <= TOLERANCE:
+    outputs = metadata["schema"]["outputs"]
+    allowed = TOLERANCE * (outputs["high"] - outputs["low"] if outputs["kind"] == "number" else 1)
+    if not differences[worst] <= allowed:
         raise UserError(
             f"the answers are not the recorded ones: example {worst} ({recorded[worst]['label']}) differs by "
-            f"{differences[worst]:.2g} in an output (allowed: {TOLERANCE:g})"
+            f"{differences[worst]:.2g} in an output (allowed: {allowed:g})"
         )
     return differences[worst]
 
