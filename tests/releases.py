@@ -6,7 +6,6 @@ What a test changes, it adds (a line at a file's top or end): so nothing here de
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,7 @@ FIRST = "1.0.0"
 IDENTITY = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_EDITOR": "true",
     **{f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
 }
 
@@ -82,7 +82,7 @@ class Releases:
         git(folder, "repack", "-adq")  # copied often
 
     def copy(self, folder: Path) -> "Releases":
-        other = object.__new__(Releases)
+        other = object.__new__(type(self))
         other.folder, other.root = folder, folder / ROOT
         shutil.copytree(self.folder, folder)
         return other
@@ -181,7 +181,7 @@ def create(releases: Releases, output: Path, version: str = FIRST, **answers: st
     """A repository made by `cruft create`."""
     call(
         output,
-        *("cruft", "create", releases.folder, "--checkout", f"v{version}", "--no-input", "--default-config"),
+        *("cruft", "create", releases.folder, "--checkout", f"v{version}" if version[1:2] == "." else version, "--no-input", "--default-config"),
         *("--output-dir", output, "--extra-context", json.dumps(answers)),
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     )
@@ -199,8 +199,8 @@ def status(folder: Path) -> str:
 
 
 def undo_command(told: str) -> list[str]:
-    """The command that the program prints, as a shell reads it."""
-    return shlex.split(told.split("Undo all of it at any time before you commit: ")[1].splitlines()[0])
+    """The command that the program prints, for a shell."""
+    return ["sh", "-c", told.split("Undo all of it at any time before you commit: ")[1].splitlines()[0]]
 
 
 def venv_like_ours(venv: Path) -> Path:

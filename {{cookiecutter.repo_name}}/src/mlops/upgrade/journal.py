@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..gitcommand import git
 
-UNDO = "git restore --source=HEAD --staged --worktree ."
+UNDO = "git add --update . && git restore --source=HEAD --staged --worktree ."  # files in conflict too
 RECORDS = (".cruft.json", ".template-answers.json")  # written last
 Changes = dict[str, str | None]  # "MODE OBJECT" for each path that is written, None for one that is removed
 
