@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from releases import Small, call, commit, create, git, status
 from releases import upgrade_by_the_templates as upgrade
-from year import TEAMS, VERSIONS, Expected, Files, answers_at, chains, make_year, upgraded, written
+from year import TEAMS, VERSIONS, Expected, Files, answers_at, chains, make_year, template_at, upgraded, written
 
 OF_THE_TEMPLATE = {".cruft.json", ".template-answers.json", "answers.txt", "pyproject.toml"}
 TABLE = os.environ.get("UPGRADE_TABLE")  # a file, to which each result is added
@@ -62,11 +62,16 @@ def faults(repository: Path, name: str, month: int, expected: Expected, before: 
         if key not in expected.conflicts:
             found += [] if actual == wanted else [f"{file.path} is another"]
             continue
+        theirs = written(key, template_at(month)[key].content, month)
         ours = written(key, before[key].content, month)
-        theirs = git(repository, "show", f":3:{file.path}").encode(errors="surrogateescape")
-        lost = [line for text in (wanted, ours, theirs) for line in text.split(b"\n") if line not in actual]
-        # A picture holds no marks: the team's is there, the template's is in the index.
-        found += [f"{file.path} lost {lost}"] if lost and (actual != ours or isinstance(file.content, dict)) else []
+        if b"\0" in ours:  # a picture holds no marks: the team's is there, the template's is in the index
+            lost = [] if actual == ours else ["all"]
+        elif slots := expected.conflicts[key]:  # beside the slots without a conflict, both sides of the others
+            told = [line for line in theirs.splitlines() if any(line.startswith(b"value_%d " % n) for n in slots)]
+            lost = [line for line in [*wanted.splitlines(), *told] if line not in actual.splitlines()]
+        else:
+            lost = [line for line in [*ours.splitlines(), *theirs.splitlines()] if line not in actual.splitlines()]
+        found += [f"{file.path} lost {lost}"] if lost else []
     answers = answers_at(month, TEAMS[name].answers)
     record = json.loads((repository / ".template-answers.json").read_text())
     if record != {"template_version": VERSIONS[month], "answers": answers}:

@@ -101,17 +101,17 @@ class Team:
 
     def refuse_obstacles(self, head: dict[str, str], tree: dict[str, str]) -> None:
         """Refuse to write where git ignores something, through a link, or into another repository."""
-        found = set()
+        found, tracked = set(), set(listed(self.git("ls-files", "-z")))
         for path in (path for path, entry in tree.items() if entry != head.get(path)):
             for parent in map(str, list(Path(path).parents)[:-1]):
                 here = self.folder / parent
-                if parent not in head and (here.is_symlink() or here.is_file() or (here / ".git").exists()):
+                if parent not in tracked and (here.is_symlink() or here.is_file() or (here / ".git").exists()):
                     found.add(parent)
             here = self.folder / path
             if here.is_dir() and not here.is_symlink():
                 inside = {str(file.relative_to(self.folder)) for file in here.rglob("*") if not file.is_dir()}
-                found |= inside - head.keys()
-            elif path not in head and (here.exists() or here.is_symlink()):
+                found |= inside - tracked
+            elif path not in tracked and (here.exists() or here.is_symlink()):
                 found.add(path)
         if found:
             raise UserError(
