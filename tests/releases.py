@@ -1,4 +1,4 @@
-"""Releases of this template, made for a test: a copy of it in a git repository of its own, edited and tagged.
+"""Releases for a test: of a copy of this template, or of a small one, in a git repository of their own.
 
 What a test changes, it adds (a line at a file's top or end): so nothing here depends on what the files say.
 """
@@ -21,6 +21,7 @@ FIRST = "1.0.0"
 IDENTITY = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_EDITOR": "true",
     **{f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
 }
 
@@ -81,7 +82,7 @@ class Releases:
         git(folder, "repack", "-adq")  # copied often
 
     def copy(self, folder: Path) -> "Releases":
-        other = object.__new__(Releases)
+        other = object.__new__(type(self))
         other.folder, other.root = folder, folder / ROOT
         shutil.copytree(self.folder, folder)
         return other
@@ -117,26 +118,74 @@ class Releases:
         self.write_questions(dict([*old[:place], (name, default), *old[place:]]))
 
 
-def upgrade(
-    team: Path, *arguments: object, code: int | None = 0, env: dict | None = None
-) -> subprocess.CompletedProcess:
-    """aisg-context/template/upgrade.py as make calls it, in an environment with cruft: this one."""
-    program = "aisg-context/template/upgrade.py"
-    done = call(team, sys.executable, program, *arguments, code=code, PYTHONPATH=str(team / "src"), **(env or {}))
+class Small(Releases):
+    """A template of a few files, so that a test can take many releases of it; its own `src/mlops` holds no program."""
+
+    FILES = {
+        "Makefile": "".join(f"verb-{number}:\n\t@echo {number}\n\n" for number in range(8)),
+        "README.md": "# {{ cookiecutter.project_name }}\n" + "".join(f"\nParagraph {number}.\n" for number in range(8)),
+        "pyproject.toml": '[project]\nname = "{{ cookiecutter.repo_name }}"\ndependencies = [\n'
+        + "".join(f'  "library-{name}==1.0",\n' for name in "abcdefgh")
+        + ']\n\n[tool.upgrade]\nteam = ["src/team/*", "tests/*", "README.md", "pyproject.toml"]\n',
+        "config.yml": "region: {{ cookiecutter.region }}\n" + "".join(f"setting_{number}: {number}\n" for number in range(8)),
+        "docs/guide.md": "".join(f"Step {number}.\n\n" for number in range(8)),
+        "src/mlops/__init__.py": "",
+        "src/mlops/runs.py": "".join(f"RUNS_{number} = {number}\n" for number in range(8)),
+        "src/mlops/client.py": "".join(f"CLIENT_{number} = {number}\n" for number in range(8)),
+        "src/team/model.py": "".join(f"MODEL_{number} = {number}\n" for number in range(8)),
+        "src/team/data.py": "from mlops import client\n" + "".join(f"DATA_{number} = {number}\n" for number in range(8)),
+        "tests/test_client.py": "from mlops import client\n\n\ndef test_it():\n    assert client.CLIENT_1\n",
+    }
+    QUESTIONS = {
+        "project_name": "Small",
+        "repo_name": "small",
+        "region": "asia",
+        "ci": ["github", "gitlab", "none"],
+        "__template_version": FIRST,
+    }
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.root = folder, folder / ROOT
+        for name, text in self.FILES.items():
+            self.write(name, text)
+        shutil.copy(TEMPLATE / ROOT / ".template-answers.json", self.root)
+        self.write_questions(self.QUESTIONS)
+        (folder / "pyproject.toml").write_text(f'version = "{FIRST}"\n')
+        (folder / "CHANGELOG.md").write_text("# Changelog\n")
+        git(folder, "init", "--quiet", "--initial-branch=main")
+        self.release(FIRST, "- The first.")
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+
+
+# `make upgrade` without make, in an environment with cookiecutter: this one. It runs the repository's own program.
+UPGRADE = (sys.executable, "-m", "mlops.upgrade")
+
+
+def upgrade(team: Path, *arguments: object, code: int | None = 0, **env: str) -> subprocess.CompletedProcess:
+    done = call(team, *UPGRADE, *arguments, code=code, **({"PYTHONPATH": str(team / "src")} | env))
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     assert "Next:" not in done.stdout + done.stderr
     return done
+
+
+def upgrade_by_the_templates(team: Path, *arguments: object, code: int | None = 0, **env: str) -> subprocess.CompletedProcess:
+    """The same with this template's program, in a repository of `Small`."""
+    return upgrade(team, *arguments, code=code, **({"PYTHONPATH": str(TEMPLATE / ROOT / "src")} | env))
 
 
 def create(releases: Releases, output: Path, version: str = FIRST, **answers: str) -> Path:
     """A repository made by `cruft create`."""
     call(
         output,
-        *("cruft", "create", releases.folder, "--checkout", f"v{version}", "--no-input", "--default-config"),
+        *("cruft", "create", releases.folder, "--checkout", f"v{version}" if version[1:2] == "." else version, "--no-input", "--default-config"),
         *("--output-dir", output, "--extra-context", json.dumps(answers)),
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     )
-    return output / answers.get("repo_name", "digit-reader")
+    return next(output / name for name in (answers.get("repo_name", ""), "digit-reader", "small") if name and (output / name).is_dir())
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -147,3 +196,17 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def status(folder: Path) -> str:
     return git(folder, "status", "--porcelain", "--untracked-files=all")
+
+
+def undo_command(told: str) -> list[str]:
+    """The command that the program prints, for a shell."""
+    return ["sh", "-c", told.split("Undo all of it at any time before you commit: ")[1].splitlines()[0]]
+
+
+def venv_like_ours(venv: Path) -> Path:
+    """An environment as `make upgrade` makes it, whose Python is the one of these tests."""
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin/python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (venv / "bin/python").chmod(0o755)
+    (venv / ".installed").touch()
+    return venv

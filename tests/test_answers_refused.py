@@ -335,9 +335,10 @@ def requirements(repository):
     """The names of what pyproject.toml and serving-requirements.txt ask for."""
     file = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
     project = file["project"]
-    lists = [project["dependencies"], *project["optional-dependencies"].values(), *file["dependency-groups"].values()]
-    serving = (repository / "serving-requirements.txt").read_text(encoding="utf-8")
-    lines = [*itertools.chain(*lists), *re.findall(r"^[\w.-]+(?===)", serving, flags=re.MULTILINE)]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    files = (repository / "serving-requirements.txt", repository / "src/mlops/upgrade/requirements.txt")
+    pins = "".join(file.read_text(encoding="utf-8") for file in files)
+    lines = [*itertools.chain(*lists), *re.findall(r"^[\w.-]+(?===)", pins, flags=re.MULTILINE)]
     return {canonicalize_name(Requirement(line).name) for line in lines} - {project["name"]}
 
 

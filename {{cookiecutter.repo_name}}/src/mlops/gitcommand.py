@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 # git sets these for its hooks: they would send our commands to another repository. The Makefile's PYTHONPATH is the
-# source here, where a module may have the name of one of cruft's.
+# source here, where a module may have the name of one of cookiecutter's.
 _FOREIGN = (
     "PYTHONPATH",
     "GIT_DIR",
@@ -16,8 +16,16 @@ _FOREIGN = (
     "GIT_PREFIX",
 )
 
-# A person's own settings that would change what git answers, or keep it out of our scratch repositories.
-_SETTINGS = {"color.ui": "never", "status.showUntrackedFiles": "normal", "safe.bareRepository": "all"}
+# A person's own settings that would change what git answers, run their programs, or keep git out of our scratch
+# repositories.
+_SETTINGS = {
+    "color.ui": "never",
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "init.templateDir": "",
+    "safe.bareRepository": "all",
+    "status.showUntrackedFiles": "normal",
+}
 
 
 class GitError(Exception):
@@ -27,16 +35,11 @@ class GitError(Exception):
 def environment(**more: str) -> dict[str, str]:
     """Return the environment for git, and for programs that call it."""
     kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    return kept | configured(_SETTINGS, kept) | more
-
-
-def configured(settings: dict[str, str], around: dict[str, str]) -> dict[str, str]:
-    """Return the variables that add settings of git's to those in an environment."""
-    count = int(around.get("GIT_CONFIG_COUNT") or 0)
-    found = {"GIT_CONFIG_COUNT": str(count + len(settings))}
-    for number, (key, value) in enumerate(settings.items(), start=count):
-        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return found
+    count = int(kept.get("GIT_CONFIG_COUNT") or 0)
+    kept |= {"GIT_CONFIG_COUNT": str(count + len(_SETTINGS)), "GIT_OPTIONAL_LOCKS": "0"}
+    for number, (key, value) in enumerate(_SETTINGS.items(), start=count):
+        kept |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return kept | more
 
 
 def git(

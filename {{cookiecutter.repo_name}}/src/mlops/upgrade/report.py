@@ -1,0 +1,72 @@
+"""What is told of an upgrade: what it changes, its conflicts, and how to keep or undo it."""
+
+import shlex
+
+from ..gitcommand import listed
+from .journal import UNDO
+from .merge import Merged, Scratch
+from .team import RECORD, Team, record_of
+
+
+def show(title: str, lines: list[str]) -> None:
+    if lines:
+        print(f"\n{title}\n\n" + "\n".join(f"  {line}".rstrip() for line in lines))
+
+
+def show_answers(old: dict, new: dict, told: list[str], check: bool) -> None:
+    show("Questions that have changed:", told)
+    for name, answer in new.items():
+        if name in old and answer != old[name]:
+            print(f"\nAn answer changes: {name} was {old[name]!r} and becomes {answer!r}.")
+        elif name not in old and not any(f" {name} " in line for line in told):
+            again = "" if check else ", once this is committed"
+            print(f"\nA new question: {name}. Answered with its default, {answer!r}. Another answer{again}:")
+            print(f"  make upgrade ANSWERS=\"{name}='...'\"")
+
+
+def show_changes(scratch: Scratch, before: str, merged: Merged, notes: list[str]) -> None:
+    after = scratch.write(merged.tree)
+    stat = ("diff", "--compact-summary", "--stat=110", "--find-renames", before, after, "--")
+    show("What changes in your files:", scratch.git(*stat, ".", ":!src/mlops").splitlines())
+    machinery = scratch.git("diff", "--shortstat", before, after, "--", "src/mlops").splitlines()
+    show("What changes in src/mlops, the template's machinery:", machinery)
+    show("You deleted these, and they stay deleted; the template changed them:", merged.stays_deleted)
+    removable = [f"git rm {shlex.quote(path)}" for path in merged.kept]
+    show("The template no longer has these. Yours stay; what nothing of yours uses, remove:", removable)
+    show("To do by hand, because no merge sees it:", notes)
+
+
+def remedy(team: Team, path: str, sides: str) -> str:
+    """Say how to resolve a conflict."""
+    file, name = team.folder / path, shlex.quote(path)
+    if sides in ("2", "3"):
+        who, other = ("you", "the template") if sides == "2" else ("the template", "you")
+        return f"({who} renamed it so, {other} otherwise). Keep one: git add {name}. Remove the other: git rm {name}"
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+    marks = [str(number) for number, line in enumerate(lines, 1) if line.startswith("<<<<<<< ")]
+    owner = "your file" if team.owns(path) else "the template's file"
+    if marks:
+        return f"({owner}, line {', '.join(marks)}). Edit it; then: git add {name}"
+    return f"({owner}). Keep yours: git add {name}. Take the template's: git checkout --theirs {name} && git add {name}"
+
+
+def state(team: Team) -> bool:
+    """Say what is in the files and not committed yet; return whether there are conflicts."""
+    sides: dict[str, str] = {}
+    for entry in listed(team.git("ls-files", "--unmerged", "-z", "--", ".")):
+        description, path = entry.split("\t", 1)
+        sides[path] = sides.get(path, "") + description[-1]
+    version = record_of((team.folder / RECORD).read_text(encoding="utf-8"))[0]
+    title = "Update from the template" if version == team.version else f"Upgrade the template to {version}"
+    keep = f"make test check && git commit --message '{title}'"
+    if sides:
+        many = "1 file" if len(sides) == 1 else f"{len(sides)} files"
+        show(f"CONFLICT: you and the template changed the same places of {many}.", [f"{p}  {remedy(team, p, s)}" for p, s in sides.items()])
+        print(f"\nFrom <<<<<<< yours to ======= are your lines, from there to >>>>>>> template-{version} the template's.")
+        if "Makefile" in sides:
+            print("Until the Makefile is right, make stops with a missing separator.")
+        print(f"When all are added: {keep}")
+    else:
+        print(f"\nVersion {version} is in your files, and not committed yet. Look at it: git diff --cached\nKeep it: {keep}")
+    print(f"Undo all of it: {UNDO}")
+    return bool(sides)
