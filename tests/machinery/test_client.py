@@ -12,13 +12,16 @@ from mlops import client, pictures, project
 from mlops import dataset as datasets
 from mlops import schema as schemas
 from mlops.errors import UserError
-from mlops.images import Images
+from mlops.schema import Classes, Images, Schema, Table
+from mlops.sources import folders
+from mlops.tables import Column
 from PIL import Image
 
 SAMPLES = sorted((project.ROOT / "tests/images").glob("*.png"))
 SCHEMA = Images(28, 28)
 INK = np.zeros((28, 28, 1), np.uint8)
 INK[8:20, 12:16] = 255
+DIGITS = Schema(SCHEMA, Classes(tuple("0123456789")))
 
 
 def test_there_is_a_digit_of_each_class_to_ask_with():
@@ -29,53 +32,53 @@ def test_there_is_a_digit_of_each_class_to_ask_with():
 def test_the_digits_to_ask_with_are_test_digits_as_they_are(path, data_file):
     index = int(path.stem.split("-")[-1])
     (question,) = client.test_examples([index], data_file)
-    assert np.array_equal(pictures.read(path, SCHEMA), question.inputs)
+    assert np.array_equal(read(path), question.inputs)
     assert question.label == path.name[0]
 
 
-def save(path, pixels, mode):
-    Image.fromarray(pixels).convert(mode).save(path)
+def read(path, inputs=SCHEMA):
+    return client.picture(path, Schema(inputs, Classes(("0", "1")))).inputs
 
 
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
         (lambda path: None, "There is no file"),
-        (lambda path: path.write_bytes(b"not an image"), "cannot be read as an image"),
-        (lambda path: path.write_bytes(SAMPLES[0].read_bytes()[:80]), "cannot be read as an image"),
-        (
-            lambda path: save(path, np.zeros((30, 28), np.uint8), "L"),
-            "28 by 30 pixels of mode L; the model takes 28 by 28 of 8-bit gray",
-        ),
-        (lambda path: save(path, INK[..., 0], "RGB"), "28 by 28 pixels of mode RGB"),
+        (lambda path: path.write_bytes(b"not an image"), "cannot be read as a picture"),
+        (lambda path: path.write_bytes(SAMPLES[0].read_bytes()[:80]), "cannot be read as a picture"),
     ],
-    ids=["missing", "no image", "cut short", "other size", "color"],
+    ids=["missing", "no image", "cut short"],
 )
-def test_another_image_is_refused_with_what_one_must_be(tmp_path, make, reason):
+def test_what_is_no_picture_is_refused_by_name(tmp_path, make, reason):
     make(tmp_path / "digit.png")
     with pytest.raises(UserError) as refusal:
-        pictures.read(tmp_path / "digit.png", SCHEMA)
+        read(tmp_path / "digit.png")
     assert reason in str(refusal.value)
     assert "digit.png" in str(refusal.value)
 
 
+def test_a_picture_is_made_ready_as_the_training_pictures_were(tmp_path):
+    Image.fromarray(np.pad(INK, ((0, 0), (7, 7), (0, 0)))[..., 0]).convert("RGB").save(tmp_path / "wide.png")
+    assert np.array_equal(read(tmp_path / "wide.png"), folders.load(tmp_path / "wide.png", SCHEMA))
+
+
 def test_a_jpeg_is_read(tmp_path):
     Image.fromarray(INK[..., 0]).save(tmp_path / "digit.jpg", quality=95)
-    assert np.abs(pictures.read(tmp_path / "digit.jpg", SCHEMA).astype(int) - INK).mean() < 5
+    assert np.abs(read(tmp_path / "digit.jpg").astype(int) - INK).mean() < 5
 
 
 def test_a_color_picture_is_read_by_a_schema_of_three_channels(tmp_path):
     pixels = np.random.default_rng(1).integers(0, 256, (20, 24, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "color.png")
-    assert np.array_equal(pictures.read(tmp_path / "color.png", Images(20, 24, 3)), pixels)
+    assert np.array_equal(read(tmp_path / "color.png", Images(20, 24, 3)), pixels)
 
 
-def test_a_picture_for_a_color_model_is_not_told_to_become_gray(tmp_path):
+def test_a_model_that_takes_no_such_picture_says_so(tmp_path):
     Image.fromarray(INK[..., 0]).save(tmp_path / "gray.png")
-    with pytest.raises(UserError, match="8-bit color .* -colorspace sRGB"):
-        pictures.read(tmp_path / "gray.png", Images(28, 28, 3))
     with pytest.raises(UserError, match="takes 4 channels"):
-        pictures.read(tmp_path / "gray.png", Images(28, 28, 4))
+        read(tmp_path / "gray.png", Images(28, 28, 4))
+    with pytest.raises(UserError, match="takes no pictures: rows of 1 values in the order age"):
+        read(tmp_path / "gray.png", Table((Column("age", "number"),)))
 
 
 def test_a_test_example_that_is_not_there_is_refused(data_file):
@@ -143,13 +146,13 @@ QUESTION = client.Question("ink", INK)
 def test_an_answer_that_is_none_ends_in_a_message(answering, status, body, reason):
     url = answering(status, body if isinstance(body, bytes) else json.dumps(body).encode())
     with pytest.raises(UserError) as refusal:
-        client.ask(url, [QUESTION])
+        client.ask(url, [QUESTION], DIGITS)
     assert reason in str(refusal.value)
 
 
 def test_a_server_that_does_not_answer_in_time_ends_in_a_message(answering):
     with pytest.raises(UserError, match=r"did not answer within 0\.2 s"):
-        client.ask(answering(200, b"{}", delay=2), [QUESTION], timeout=0.2)
+        client.ask(answering(200, b"{}", delay=2), [QUESTION], DIGITS, timeout=0.2)
 
 
 def test_no_server_at_all_ends_in_a_message(stage, data_file, tmp_path):
@@ -170,13 +173,13 @@ def test_the_address_of_a_gateway_is_taken_as_it_is(answering):
         {"data": {"names": ["3", "4"], "ndarray": [[0.25, 0.75]]}, "meta": {"tags": {"run": "abc"}}}
     ).encode()
     url = answering(200, body) + "/seldon/seldon/digits/api/v1.0/predictions"
-    assert client.ask(url, [QUESTION]) == [client.Answer("ink", "4", 0.75, "abc")]
+    assert client.ask(url, [QUESTION], DIGITS) == [client.Answer("ink", "4", 0.75, "abc")]
 
 
 def test_a_wrong_answer_is_shown_as_wrong():
     answers = [client.Answer("a", "4", 0.75, "abc", "4"), client.Answer("b", "4", 0.75, "abc", "9")]
     lines = client.table(answers).splitlines()
-    assert lines[1].endswith("  right") and lines[2].endswith("  wrong: it is a 9")
+    assert lines[1].endswith("  right") and lines[2].endswith("  wrong: it is 9")
     assert lines[3] == "answered by run abc"
 
 

@@ -195,17 +195,15 @@ def serve(bundle: Path, port: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
 @click.argument("images", nargs=-1, type=PATH)
 def predict(url: str | None, indices: tuple[int, ...], timeout: float, as_json: bool, images: tuple[Path, ...]) -> None:
-    """Ask a served model about examples: pictures of the schema's size, or test examples."""
-    from . import client, local_server, pictures
+    """Ask a served model about examples: pictures, or test examples."""
+    from . import client, local_server
 
     if not images and not indices:
         raise UserError("Nothing to ask about: give image files, or test examples with --index.")
     url = url or local_server.published()
     if not url:
         raise UserError("No server runs here. Start one with `make serve` in another terminal, or give --url.")
-    questions = []
-    if images:
-        questions = [client.Question(str(path), pictures.read(path, _schema().inputs)) for path in images]
+    questions = [client.picture(path, _schema()) for path in images]
     if indices:
         questions += client.test_examples(indices)
     answers = client.ask(url, questions, _schema(), timeout)

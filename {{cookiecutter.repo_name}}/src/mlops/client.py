@@ -11,7 +11,8 @@ import requests
 from . import dataset as datasets
 from . import runs
 from .errors import Refused, UserError
-from .schema import Schema
+from .schema import Images, Schema, Table
+from .sources import folders
 
 PREDICTIONS = "/api/v1.0/predictions"
 
@@ -64,21 +65,31 @@ def samples(place: Path, schema: Schema, data_file: Path = datasets.FILE) -> lis
     return test_examples([int(row) for row in rows[:10]], data_file)
 
 
-def _pictures(folder: Path, schema: Schema) -> list[Question]:
-    from . import pictures
+def picture(path: Path, schema: Schema, label: str | None = None) -> Question:
+    """Return a picture in a file, made ready as `make data` does: its size, its channels.
 
-    return [
-        Question(str(path), pictures.read(path, schema.inputs), path.name.partition("-")[0])
-        for path in sorted(folder.glob("*.png"))
-    ]
+    Raises:
+        UserError: the file is missing or no picture, or the model takes none.
+    """
+    if not isinstance(schema.inputs, Images):
+        raise UserError(f"The model takes no pictures: {schema.inputs.accepts}. Ask with --index.")
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")
+    return Question(str(path), folders.load(path, schema.inputs), label)
+
+
+def _pictures(folder: Path, schema: Schema) -> list[Question]:
+    return [picture(path, schema, path.name.partition("-")[0]) for path in sorted(folder.glob("*.png"))]
 
 
 def _rows(path: Path, schema: Schema) -> list[Question]:
     """The rows of a CSV file; what its column `label` says is what they are."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    if not isinstance(schema.inputs, Table):
+        return []
     columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
-    labels = columns.pop("label", [None] * len(rows))
+    labels: Sequence[str | None] = columns.pop("label", [None] * len(rows))
     inputs = schema.inputs.encode(schema.inputs.parse(columns))
     return [Question(f"row {number}", one, label) for number, (one, label) in enumerate(zip(inputs, labels, strict=True), 1)]
 

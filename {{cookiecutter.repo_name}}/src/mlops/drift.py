@@ -12,13 +12,13 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from .schema import KINDS_OF_INPUTS
+from .images import Images
 from .serving.metrics import EXAMPLES, INFO, SQUARES, SUM, TRAINING
 
 SHIFT = 0.25  # standard deviations by which a mean must move to be called moved: a small effect by Cohen's rule
 SIGMAS = 4.0  # and by how many standard errors, so that few examples raise no alarm
 FEWEST = 30  # examples below which nothing is said
-MEANINGS = {name: text for kind in KINDS_OF_INPUTS.values() for name, text in kind.statistics.items()}
+MEANINGS = Images.statistics  # a table's are named after its columns, which say it all
 
 
 def read_page(page: str) -> dict:

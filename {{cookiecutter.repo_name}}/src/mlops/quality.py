@@ -11,6 +11,7 @@ from .tables import CATEGORY, Column, Table
 
 if TYPE_CHECKING:
     from .dataset import Examples, Source
+    from .images import Images
     from .schema import Schema
 
 FEWEST = 10  # examples of a class, of which at least one must be in each split
@@ -45,23 +46,27 @@ def report(source: Source, schema: Schema, splits: dict[str, Examples]) -> list[
     Raises:
         UserError: the values are of a scale that cannot be meant.
     """
-    lines = []
+    train = splits["train"]
     if isinstance(schema.inputs, Table):
-        lines += _columns(schema.inputs, splits)
+        lines = _columns(schema.inputs, splits)
     else:
-        lines += _pictures(schema, splits["train"].inputs)
-    lines += _classes(schema, splits) if source.task == "classes" else _number(schema, splits)
+        lines = _pictures(schema.inputs, train.inputs)
+    if source.task == "classes":
+        lines += _classes(schema, splits)
+    else:
+        low, high, mean = train.targets.min(), train.targets.max(), train.targets.mean()
+        lines.append(f"target {source.target}: {low:g} to {high:g}, mean {mean:.4g}")
     return lines + _shared(splits)
 
 
-def _pictures(schema: Schema, inputs: np.ndarray) -> list[str]:
+def _pictures(schema: Images, inputs: np.ndarray) -> list[str]:
     high = inputs.max()
-    if schema.inputs.high > 1 >= high:
+    if schema.high > 1 >= high:
         raise UserError(
-            f"The pictures' values go from {inputs.min()} to {high}, and {schema.inputs.low} to {schema.inputs.high} is meant. "
-            f"Multiply them by {schema.inputs.high}, or set low = 0 and high = 1 in schema.toml."
+            f"The pictures' values go from {inputs.min()} to {high}, and {schema.low} to {schema.high} is meant. "
+            f"Multiply them by {schema.high}, or set low = 0 and high = 1 in schema.toml."
         )
-    if schema.inputs.channels == 1 and inputs.mean() > BRIGHT:
+    if schema.channels == 1 and inputs.mean() > BRIGHT:
         return [
             f"WARNING: the pictures are bright (mean {inputs.mean():.0f}), as of dark ink on paper. A model learns these as "
             "well, and then must be asked about such"
@@ -116,11 +121,6 @@ def _classes(schema: Schema, splits: dict[str, Examples]) -> list[str]:
                 raise UserError(f"No training example is of the class {names}: the split by group or time leaves it none.")
             return [f"WARNING: the {name} split has no {names}"]
     return []
-
-
-def _number(schema: Schema, splits: dict[str, Examples]) -> list[str]:
-    targets = splits["train"].targets
-    return [f"target {schema.outputs.name}: {targets.min():g} to {targets.max():g}, mean {targets.mean():.4g}"]
 
 
 def _shared(splits: dict[str, Examples]) -> list[str]:

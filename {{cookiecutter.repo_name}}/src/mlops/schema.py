@@ -156,7 +156,7 @@ class Schema:
 
     def with_choices_of(self, known: "Schema") -> "Schema":
         """Return this schema, inferred from a source, with what people may choose as `known` has it."""
-        parts = ((self.inputs, known.inputs), (self.outputs, known.outputs))
+        parts: Any = ((self.inputs, known.inputs), (self.outputs, known.outputs))
         return Schema(*(ours.with_choices_of(theirs) if ours.kind == theirs.kind else ours for ours, theirs in parts))
 
     def completed(self, values: Any) -> "Schema":
@@ -185,7 +185,8 @@ def from_dict(content: Any, where: str) -> Schema:
     """
     if not isinstance(content, dict) or content.keys() - {"source"} != {"inputs", "outputs"}:
         raise UserError(f"{where} must hold the parts [inputs], [outputs] and [source], and nothing else.")
-    parts = {}
+    parts: dict[str, Any] = {}
+    kinds: Any
     for name, kinds in (("inputs", KINDS_OF_INPUTS), ("outputs", KINDS_OF_OUTPUTS)):
         fields = dict(content[name]) if isinstance(content[name], dict) else {}
         kind = fields.pop("kind", None)

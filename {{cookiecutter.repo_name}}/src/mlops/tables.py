@@ -9,6 +9,7 @@ import numpy as np
 
 from .errors import Refused
 
+Values = Sequence[Any] | np.ndarray
 NUMBER, CATEGORY = "number", "category"
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "-", "?"))  # texts, in lower case, that stand for no value
 MOST_SHOWN = 8  # categories, in a message
@@ -55,7 +56,7 @@ class Column:
             return replace(self, seen=seen, low=low, high=high, reason="")
         return self
 
-    def encode(self, values: Sequence) -> np.ndarray:
+    def encode(self, values: Values) -> np.ndarray:
         """Return values as the model takes them, float64 [N]: numbers, codes of categories, NaN where one is missing.
 
         Training and serving both call this, so a value means the same in both.
@@ -68,7 +69,7 @@ class Column:
             raise Refused(f"row {row + 1}, column {self.name}: the value is missing, and this column may not lack one")
         return found
 
-    def _numbers(self, values: Sequence) -> np.ndarray:
+    def _numbers(self, values: Values) -> np.ndarray:
         if not (isinstance(values, np.ndarray) and values.dtype.kind in "iuf"):
             values = [self._number(row, value) for row, value in enumerate(values)]
         found = np.asarray(values, dtype=np.float64)
@@ -80,12 +81,13 @@ class Column:
 
     def _number(self, row: int, value: Any) -> float:
         if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-            return value if abs(value) < 1e300 or value != value else np.inf
+            number = float(value)
+            return number if abs(number) < 1e300 or number != number else np.inf
         if is_missing(value):
             return np.nan
         raise Refused(f"row {row + 1}, column {self.name}: {shown(value)} is not a number")
 
-    def _codes(self, values: Sequence) -> np.ndarray:
+    def _codes(self, values: Values) -> np.ndarray:
         codes = {name: float(code) for code, name in enumerate(self.categories)}
         found = [codes.get(as_category(value), None if not is_missing(value) else np.nan) for value in values]
         if None in found:
@@ -125,7 +127,7 @@ class Table:
         """Return this table with what an edit left open filled in: categories of a new category, a number's range."""
         return Table(tuple(column.completed(columns.get(column.name)) for column in self.columns))
 
-    def misfits(self, columns: Mapping[str, Sequence]) -> list[str]:
+    def misfits(self, columns: Mapping[str, Values]) -> list[str]:
         """Say which values of columns do not fit this schema; empty when all do."""
         found = []
         for column in self.used:
@@ -157,7 +159,7 @@ class Table:
         more = f", ... ({len(self.used)} columns)" if len(self.used) > MOST_SHOWN else ""
         return f"rows of {len(self.used)} values in the order {names}{more}; in another order with data.names"
 
-    def encode(self, columns: Mapping[str, Sequence]) -> np.ndarray:
+    def encode(self, columns: Mapping[str, Values]) -> np.ndarray:
         """Return columns of values as float32 [N, columns].
 
         Raises:

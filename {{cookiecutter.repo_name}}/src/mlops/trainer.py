@@ -64,7 +64,8 @@ class Job:
         self.epoch = self.step = 0
         self.epochs_in_all = self.steps_in_all = 0
         self.history: list[dict[str, float]] = []
-        self._record, self._state = record, {}
+        self._record = record
+        self._state: dict[str, Any] = {}
         self._batch_size = 0
         self._loss, self._seen = torch.zeros((), device=device), 0  # of this epoch: sum over the examples, and how many
         self._mine = self._rows = 1  # examples of this batch: this process's, and all

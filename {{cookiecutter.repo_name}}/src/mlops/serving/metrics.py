@@ -112,7 +112,7 @@ class Measured(Collector):
         yield _family(GaugeMetricFamily, INFO, "The run that answers", ["run"], {(self.model.metadata["run"]["uuid"],): 1})
 
 
-def _family(kind: Any, name: str, text: str, labels: list[str], values: dict[tuple, float]) -> Any:
+def _family(kind: Any, name: str, text: str, labels: list[str], values: dict[Any, Any]) -> Any:
     family = kind(name, text, labels=labels)
     for key, value in values.items():
         family.add_metric(key, value)

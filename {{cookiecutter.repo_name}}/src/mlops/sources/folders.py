@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from ..dataset import Source
 from ..errors import UserError
-from ..images import Images
+from ..schema import Images, Schema
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 TRAIN, TEST = ("train", "training"), ("test", "val", "valid", "validation")
@@ -24,7 +25,7 @@ def is_one(folder: Path) -> bool:
     )
 
 
-def read(folder: Path, known: Images | None = None) -> Source:
+def read(folder: Path, known: Schema | None = None) -> Source:
     """Read the pictures [N, height, width, channels] of every class, in the size and channels of `known`.
 
     Without, these are chosen: the pictures' own size where it is one for all and at most LARGEST, else USUAL by USUAL;
@@ -40,9 +41,11 @@ def read(folder: Path, known: Images | None = None) -> Source:
     test_files = list(_classes(test)) if test else []
     if not files:
         raise UserError(f"{folder} holds no folders with pictures ({', '.join(SUFFIXES)}): one folder for each class.")
-    schema, notes = known or _chosen([path for path, _ in files]), []
+    kept = known.inputs if known else None
+    schema = kept if isinstance(kept, Images) else _chosen([path for path, _ in files])
     size = f"{schema.height} by {schema.width}"
-    notes.append(f"{len(files) + len(test_files):,} pictures as {size} pixels, {'gray' if schema.channels == 1 else 'color'}")
+    color = "gray" if schema.channels == 1 else "color"
+    notes = [f"{len(files) + len(test_files):,} pictures as {size} pixels, {color}"]
     read_all = (np.stack([load(path, schema) for path, _ in part]) if part else None for part in (files, test_files))
     inputs, test_inputs = read_all
     labels, test_labels = (np.array([name for _, name in part]) if part else None for part in (files, test_files))
@@ -64,11 +67,13 @@ def load(path: Path, schema: Images) -> np.ndarray:
     Raises:
         UserError: it cannot be read as a picture.
     """
+    if schema.channels not in (1, 3):
+        raise UserError(f"The model takes {schema.channels} channels, and pictures in files have 1 or 3.")
     with _opened(path) as image:
         image = ImageOps.exif_transpose(image)
         image = to_mode(image, schema.channels)
         if image.size != (schema.width, schema.height):
-            border = image.resize((1, 1)).getpixel((0, 0))
+            border: Any = image.resize((1, 1)).getpixel((0, 0))
             image = ImageOps.pad(image, (schema.width, schema.height), Image.Resampling.BILINEAR, color=border)
         return np.asarray(image, dtype=np.uint8).reshape(schema.shape)
 

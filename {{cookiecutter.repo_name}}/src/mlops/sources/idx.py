@@ -33,7 +33,9 @@ def read(folder: Path, name: str | None = None) -> Source:
             names = ", ".join(images.name for images, _ in several)
             raise UserError(f"{folder} holds several sets: {names}. Put the files of one into a folder of its own.")
     notes = [] if test else ["no test set among the files: a fifth is taken"]
-    return Source(name or str(folder), *_read_pair(*train[0]), *(_read_pair(*test[0]) if test else ()), notes=notes)
+    inputs, labels = _read_pair(*train[0])
+    test_inputs, test_labels = _read_pair(*test[0]) if test else (None, None)
+    return Source(name or str(folder), inputs, labels, test_inputs, test_labels, notes=notes)
 
 
 def fingerprint(folder: Path) -> str:
