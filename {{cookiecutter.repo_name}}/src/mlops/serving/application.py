@@ -16,6 +16,7 @@ from .metrics import Metrics
 PREDICT = ("/api/v1.0/predictions", "/api/v0.1/predictions", "/predict")
 FEEDBACK = ("/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback")
 HEALTH = ("/health/status", "/api/v1.0/health/status")
+PING = "/health/ping"
 METADATA = ("/metadata", "/api/v1.0/metadata")
 FORMS = (b"multipart/form-data", b"application/x-www-form-urlencoded")
 ANY_PAGE = [(b"access-control-allow-origin", b"*"), (b"access-control-allow-headers", b"content-type")]
@@ -32,12 +33,12 @@ class Application:
         quick_bytes: the longest body that is quickly answered.
     """
 
-    def __init__(self, model: Any, metrics: Metrics, kind: str = "MODEL", quick_bytes: int = limits.SHORT_BYTES) -> None:
+    def __init__(self, model: Any, metrics: Metrics, kind: str, quick_bytes: int) -> None:
         self.model, self.metrics, self.quick_bytes = model, metrics, quick_bytes
         self.closing = False  # the server stops: every answer closes its connection
         self._in_flight = 0
         self._threads = ThreadPoolExecutor(THREADS)
-        self._gets = {"/health/ping": self._ping, **dict.fromkeys(HEALTH, self._health), **dict.fromkeys(METADATA, self._metadata)}
+        self._gets = dict.fromkeys(HEALTH, self._health) | dict.fromkeys(METADATA, self._metadata) | {PING: self._ping}
         work = dict.fromkeys(PREDICT, self._predict) if kind == "MODEL" else {"/route": self._route}
         self._posts: dict[str, Callable[[dict], bytes]] = work | dict.fromkeys(FEEDBACK, self._feedback)
 
@@ -75,7 +76,7 @@ class Application:
         kind, encoding = headers.get(b"content-type", b""), headers.get(b"content-encoding", b"identity")
         is_form = kind.split(b";")[0].strip().lower() in FORMS
         if encoding.lower() != b"identity":
-            raise Refusal(415, f"Content-Encoding {encoding[:40].decode('latin-1')} is not read: send the body as it is.")
+            raise Refusal(415, f"Content-Encoding {encoding[:40].decode('latin-1')} is not read: leave it out.")
         if not is_form and kind.split(b";")[0].strip().lower() != b"application/json":
             raise Refusal(415, "Send the request as JSON, with Content-Type: application/json.")
 
@@ -119,9 +120,9 @@ class Application:
         request, truth = messages.part(message, "request"), messages.part(message, "truth")
         features, names, _ = messages.payload(request) if request else (None, [], "")
         right, *_ = messages.payload(truth) if truth else (None,)
-        branches = messages.part(message, "response", "meta", "routing")
+        branch = messages.part(message, "response", "meta", "routing").get(os.environ.get("PREDICTIVE_UNIT_ID", "0"))
         self.metrics.update_reward(reward)
-        self.model.send_feedback(features, names, reward, right, branches.get(os.environ.get("PREDICTIVE_UNIT_ID", "0")))
+        self.model.send_feedback(features, names, reward, right, branch)
         return self._answered([], [], "ndarray", {})
 
     def _answered(self, answers: Any, names: list[str], form: str, meta: dict) -> bytes:

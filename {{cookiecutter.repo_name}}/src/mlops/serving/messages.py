@@ -52,7 +52,7 @@ def parse_form(body: bytes, content_type: str) -> dict[str, Any]:
         else:
             message[name] = text if name in ("binData", "strData") else parse(text)
     if not message:
-        raise Refusal(415, "A form must hold `json`, a whole message, or `data` or `binData`. Else send application/json.")
+        raise Refusal(415, "A form holds `json`, a message, or `data` or `binData`. Or send application/json.")
     return message
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -104,14 +105,15 @@ class Measured(Collector):
             # Gauges, although sums: some statistics are below zero, and a counter may not fall.
             for name, text, values in ((SUM, "a statistic", self._sums), (SQUARES, "its square", self._squares)):
                 sums = {(key,): value for key, value in zip(self.inputs.statistics, values, strict=True)}
-                yield _family(GaugeMetricFamily, name, f"Sum over the examples of {text} of the inputs", ["statistic"], sums)
+                yield _family(GaugeMetricFamily, name, f"Sum of {text} over the inputs", ["statistic"], sums)
         trained = self.model.metadata["training_inputs"]["statistics"].items()
         moments = {(name, moment): value for name, moments in trained for moment, value in moments.items()}
         yield _family(GaugeMetricFamily, TRAINING, "Of the training inputs", ["statistic", "moment"], moments)
-        yield _family(GaugeMetricFamily, INFO, "The run that answers", ["run"], {(self.model.metadata["run"]["uuid"],): 1})
+        run = self.model.metadata["run"]["uuid"]
+        yield _family(GaugeMetricFamily, INFO, "The run that answers", ["run"], {(run,): 1})
 
 
-def _family(kind: Any, name: str, text: str, labels: list[str], values: dict[tuple, float]) -> Any:
+def _family(kind: Any, name: str, text: str, labels: list[str], values: Mapping[tuple, float]) -> Any:
     family = kind(name, text, labels=labels)
     for key, value in values.items():
         family.add_metric(key, value)

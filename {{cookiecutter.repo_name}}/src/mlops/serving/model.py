@@ -1,7 +1,7 @@
 """A bundle's model: what the class in the team's `serving.py` inherits.
 
-It has the methods that Seldon's wrapper calls, so it also runs in the stock `seldon-core-microservice`. It imports numpy,
-and ONNX Runtime when it is loaded: both environments have these.
+It has the methods that Seldon's wrapper calls, so it also runs in the stock `seldon-core-microservice`. It imports
+numpy, and ONNX Runtime when it is loaded: both environments have these.
 """
 
 import json
@@ -96,7 +96,7 @@ class ServedModel:
         return {"run": self.metadata["run"]["uuid"], **({"commit": commit} if commit else {})}
 
     def metrics(self) -> list[dict]:
-        """Return metrics of your own after each answer: {"type": "COUNTER", "GAUGE" or "TIMER", "key", "value", "tags"}."""
+        """Return metrics of your own after each answer: {"type" (COUNTER, GAUGE or TIMER), "key", "value", "tags"}."""
         return []
 
     def send_feedback(self, features, feature_names, reward, truth, routing=None) -> None:
