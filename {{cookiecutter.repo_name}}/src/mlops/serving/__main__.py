@@ -26,7 +26,7 @@ from . import limits
 from .application import THREADS, Application
 from .bundle_files import ADDRESS_VARIABLE, HOST_VARIABLE
 from .metrics import Measured, Metrics
-from .protocol import Protocol
+from .protocol import Protocol, end_slow_requests
 
 logger = logging.getLogger(__name__)
 HOST = os.environ.get(HOST_VARIABLE) or "0.0.0.0"
@@ -134,11 +134,13 @@ async def serve(application: Application, listener: socket.socket, addresses: di
         await asyncio.sleep(0.005)
     for number in (signal.SIGTERM, signal.SIGINT):  # in place of uvicorn's own, which close idle connections at once
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    slow = asyncio.create_task(end_slow_requests(server.server_state.connections))
     _say(addresses)
     await stop.wait()
     await _drain(application, server, listener)
     server.should_exit = True
     await running
+    slow.cancel()
 
 
 def _say(addresses: dict[str, str]) -> None:

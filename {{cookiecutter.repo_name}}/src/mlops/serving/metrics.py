@@ -87,14 +87,14 @@ class Measured(Collector):
         """Count the answers that are pending."""
         if not self._pending:
             return
-        statistics = self.inputs.describe(np.concatenate([inputs for inputs, _ in self._pending]))
+        inputs, answers = zip(*self._pending, strict=True)
+        self._pending, self._waiting = [], 0
+        statistics = self.inputs.describe(np.concatenate(inputs))
         self._examples += len(statistics)
         self._sums += statistics.sum(axis=0)
         self._squares += np.square(statistics).sum(axis=0)
-        for _, answers in self._pending:
-            if np.shape(answers)[1:] == self._found.shape:
-                self._found += np.bincount(np.argmax(answers, axis=1), minlength=len(self._found))
-        self._pending, self._waiting = [], 0
+        if all(np.shape(each)[1:] == self._found.shape for each in answers):
+            self._found += np.bincount(np.concatenate(answers).argmax(axis=1), minlength=len(self._found))
 
     def collect(self):
         with self._lock:

@@ -78,9 +78,9 @@ class ServedModel:
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """Return the network's answers float32 [N, outputs] to inputs float32 [N, *shape]."""
-        parts = [inputs[at : at + AT_ONCE] for at in range(0, len(inputs), AT_ONCE)]
-        answers = [self.session.run(None, {INPUT: part})[0] for part in parts]
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+        if len(inputs) <= AT_ONCE:
+            return self.session.run(None, {INPUT: inputs})[0]
+        return np.concatenate([self.run(inputs[at : at + AT_ONCE]) for at in range(0, len(inputs), AT_ONCE)])
 
     def predict(self, X: Any, names: Sequence[str] | None = None, meta: dict | None = None) -> Any:
         """Answer a request."""
