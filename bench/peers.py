@@ -22,7 +22,7 @@ import tomllib
 from pathlib import Path
 
 from load import as_request, ask_for
-from servers import Running, free_port, seldon
+from servers import Running, free_port, ours, stock
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -30,10 +30,10 @@ ROOT = HERE.parent
 FASTAPI = ["fastapi==0.165.0", "uvicorn[standard]==0.54.0"]
 MLSERVER = ["mlserver==1.7.1", "uvloop==0.21.0"]  # with a later uvloop its workers do not start
 
-OURS, ARTICLE, FAST, ML = "this template", "article's class", "FastAPI + pydantic", "MLServer"
-# images, form, connections, workers
-CELLS = [(1, "JSON", 1, 1), (1, "bytes", 1, 1), (1, "JSON", 8, 1), (1, "JSON", 8, 2)]
-CELLS += [(16, "JSON", 1, 1), (128, "JSON", 1, 1), (128, "bytes", 1, 1)]
+OURS, BARE, STOCK = "this template", "bare uvicorn", "the same class in stock Seldon"
+ARTICLE, FAST, ML = "article's class", "FastAPI + pydantic", "MLServer"
+# images, form, connections
+CELLS = [(images, form, calls) for images in (1, 16, 128) for form in ("JSON", "bytes") for calls in (1, 8)]
 
 
 def run(*command, **options) -> None:
@@ -83,15 +83,16 @@ class Peers:
         serving = ["--no-deps", "--require-hashes", "-r", repository / "serving-requirements.txt"]
         onnx = [pinned(repository, "onnxruntime"), pinned(repository, "numpy")]
         self.pythons = {
-            OURS: environment(work / "envs" / "serving", serving),
+            **dict.fromkeys((OURS, BARE, STOCK), environment(work / "envs" / "serving", serving)),
             ARTICLE: environment(work / "envs" / "article", [pinned(repository, "torch")], serving),
             FAST: environment(work / "envs" / "fastapi", [*FASTAPI, *onnx]),
             ML: environment(work / "envs" / "mlserver", [*MLSERVER, onnx[0]]),
         }
 
-    def start(self, peer: str, workers: int):
-        """A peer's server, ready; a `processes.Running`."""
-        return {OURS: self._ours, ARTICLE: self._article, FAST: self._fastapi, ML: self._mlserver}[peer](workers)
+    def start(self, peer: str) -> Running:
+        """A peer's server, ready."""
+        starts = {BARE: self._bare, STOCK: self._stock, ARTICLE: self._article, FAST: self._fastapi, ML: self._mlserver}
+        return starts[peer]() if peer in starts else ours(self.pythons[OURS], self.bundle)
 
     def _folder(self, peer: str) -> Path:
         folder = self.work / "served" / peer
@@ -100,35 +101,43 @@ class Peers:
         shutil.copy(self.bundle / "model.onnx", folder)
         return folder
 
-    def _ours(self, workers):
-        return seldon(self.pythons[OURS], self.bundle, workers)
+    def _bare(self):
+        folder, port = self._folder("bare"), free_port()
+        command = [
+            self.pythons[BARE],
+            "-m",
+            "uvicorn",
+            "app:app",
+            "--port",
+            port,
+            "--no-access-log",
+            "--lifespan",
+            "off",
+        ]
+        return Running(command, port, "/", folder, {})
 
-    def _article(self, workers):
-        folder, port = self._folder("article"), free_port()
+    def _stock(self):
+        return stock(self.pythons[STOCK], self.bundle)
+
+    def _article(self):
+        folder = self._folder("article")
         run_id = json.loads((self.bundle / "metadata.json").read_text())["run"]["uuid"]
         shutil.copy(self.repository / "outputs" / "runs" / run_id / "outputs" / "model.pt", folder)
         shutil.copy(self.bundle / "metadata.json", folder)
-        settings = {
-            "GRPC_WORKERS": "0",  # with gRPC on, as the wrapper's default has it, the server could not be ended
-            "GUNICORN_WORKERS": str(workers),
-            "OMP_NUM_THREADS": "1",  # for its good: with more, PyTorch collapses when the load shares the cores
-            "PYTHONPATH": str(self.repository / "src"),
-            "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
-            "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(free_port()),
-        }
-        command = [self.pythons[ARTICLE].with_name("seldon-core-microservice"), "ArticleModel"]
-        return Running([*command, "--service-type", "MODEL"], port, "/health/status", folder, settings)
+        # One thread, for its good: with more, PyTorch collapses when the load shares the cores
+        settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(self.repository / "src")}
+        return stock(self.pythons[ARTICLE], folder, "ArticleModel", **settings)
 
-    def _fastapi(self, workers):
+    def _fastapi(self):
         folder, port = self._folder("fastapi"), free_port()
-        command = [self.pythons[FAST], "-m", "uvicorn", "app:app", "--port", port, "--workers", workers]
-        return Running([*command, "--no-access-log"], port, "/health", folder, {})
+        command = [self.pythons[FAST], "-m", "uvicorn", "app:app", "--port", port, "--no-access-log"]
+        return Running(command, port, "/health", folder, {})
 
-    def _mlserver(self, workers):
+    def _mlserver(self):
         folder, port = self._folder("mlserver"), free_port()
         settings = {
             "http_port": port, "grpc_port": free_port(), "metrics_port": free_port(), "debug": False,
-            "parallel_workers": 0 if workers == 1 else workers,
+            "parallel_workers": 0,
         }  # fmt: skip
         (folder / "settings.json").write_text(json.dumps(settings))
         (folder / "model-settings.json").write_text(json.dumps({"name": "digits", "implementation": "runtime.Digits"}))
@@ -150,7 +159,7 @@ class Peers:
                 return as_request(port, "/predict-bytes", raw, "application/octet-stream")
             return as_request(port, "/predict", json.dumps({"images": pixels}).encode())
         if form == "bytes" and peer == ARTICLE:
-            return None  # the wrapper gives a class the bytes as they are, and this class knows arrays only
+            return None  # Seldon gives a class the bytes as they are, and this class knows arrays only
         message = {"binData": base64.b64encode(raw).decode()} if form == "bytes" else {"data": {"ndarray": pixels}}
         return as_request(port, "/api/v1.0/predictions", json.dumps(message).encode())
 
@@ -161,20 +170,19 @@ def measure(peers: Peers, rounds: int, seconds: float) -> tuple[dict, dict, dict
     starts: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
-            server = peers.start(name, 1)
+            server = peers.start(name)
             starts[name].append(server.ready)
             server.end()
     servers, weights = {}, {}
     rates: dict[tuple, list[float]] = {}
     try:
         for name in names:
-            for workers in (1, 2):
-                servers[name, workers] = peers.start(name, workers)
-            weights[name] = servers[name, 1].megabytes()
+            servers[name] = peers.start(name)
+            weights[name] = servers[name].megabytes()
         for _ in range(rounds):
-            for images, form, connections, workers in CELLS:
+            for images, form, connections in CELLS:
                 for name in names:
-                    server = servers[name, workers]
+                    server = servers[name]
                     request = peers.request(name, server.port, images, form)
                     if request is None:
                         continue
@@ -182,7 +190,7 @@ def measure(peers: Peers, rounds: int, seconds: float) -> tuple[dict, dict, dict
                     found = ask_for(server.port, request, seconds, connections)
                     if found.failed:
                         raise SystemExit(f"{name} failed {found.failed} requests of {images} as {form}")
-                    rates.setdefault(((images, form, connections, workers), name), []).append(found.rate)
+                    rates.setdefault(((images, form, connections), name), []).append(found.rate)
     finally:
         for server in servers.values():
             server.end()
@@ -197,7 +205,7 @@ def measure(peers: Peers, rounds: int, seconds: float) -> tuple[dict, dict, dict
 def tables(rates: dict, starts: dict, weights: dict) -> str:
     """What `measure` found, as Markdown; each peer's ratio is ours over theirs."""
     names = list(starts)
-    head = ["images", "form", "connections", "workers", *names, *(f"ours / {name}" for name in names[1:])]
+    head = ["images", "form", "connections", *names, *(f"ours / {name}" for name in names[1:])]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for cell in CELLS:
         ours = rates[cell, OURS]
@@ -205,14 +213,8 @@ def tables(rates: dict, starts: dict, weights: dict) -> str:
         shown = [f"{value:.0f}" if value else "-" for value in found]
         ratios = [f"{ours / value:.2f}" if value else "-" for value in found[1:]]
         lines.append("| " + " | ".join([*map(str, cell), *shown, *ratios]) + " |")
-    lines += ["", "| server | ready in seconds | memory of one worker, all processes, MB |", "|---|---|---|"]
+    lines += ["", "| server | ready in seconds | memory of all processes, MB |", "|---|---|---|"]
     lines += [f"| {name} | {starts[name]:.2f} | {weights[name]:.0f} |" for name in names]
-    two, one = (rates[(1, "JSON", 8, workers), OURS] for workers in (2, 1))
-    stock = rates[(128, "JSON", 1, 1), ARTICLE]
-    lines += ["", f"Two workers over one, 8 connections: {two / one:.2f}."]
-    lines.append(
-        f"128 images as bytes over the article's class with JSON: {rates[(128, 'bytes', 1, 1), OURS] / stock:.2f}."
-    )
     return "\n".join(lines)
 
 
@@ -288,8 +290,8 @@ def main() -> None:
         "with the machine.",
         "## Serving",
         found,
-        "The same network serves everywhere, on one thread in each worker: the template, FastAPI and MLServer run it "
-        "as the same ONNX file, the article's class in PyTorch on the template's wrapper. `bytes` is binData here and "
+        "The same network serves everywhere, on one thread for a request: the template, FastAPI and MLServer run it "
+        "as the same ONNX file, the article's class in PyTorch, in Seldon's own server. `bytes` is binData here and "
         "a plain body in FastAPI; the others have no such form here.",
         "## Training",
         training_table(repository, python),

@@ -70,16 +70,29 @@ class Running:
         self.log.close()
 
 
-def seldon(python, bundle, workers: int = 1) -> Running:
-    """The bundle, as its image serves it."""
-    port = free_port()
+def environment_of(bundle) -> dict:
+    """The variables that the bundle's server is started with."""
     lines = (Path(bundle) / ".s2i/environment").read_text(encoding="utf-8").splitlines()
-    settings = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    settings |= {
-        "GUNICORN_WORKERS": str(workers),
-        "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
-        "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(free_port()),
-        "PREDICTIVE_UNIT_GRPC_SERVICE_PORT": str(free_port()),
-    }
-    command = [Path(python).absolute().with_name("seldon-core-microservice"), settings["MODEL_NAME"]]
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def ports() -> dict:
+    """A free port for each of what a server listens at, by Seldon's variables."""
+    return {f"PREDICTIVE_UNIT_{kind}_SERVICE_PORT": str(free_port()) for kind in ("HTTP", "METRICS", "GRPC")}
+
+
+def ours(python, bundle) -> Running:
+    """The bundle, as its image serves it."""
+    settings = environment_of(bundle) | ports()
+    port = int(settings["PREDICTIVE_UNIT_HTTP_SERVICE_PORT"])
+    command = [Path(python).absolute(), "-m", "mlops.serving"]
+    return Running(command, port, "/health/status", bundle, settings)
+
+
+def stock(python, bundle, model: str | None = None, **environment) -> Running:
+    """A bundle's class, or another, in seldon-core's own server."""
+    settings = environment_of(bundle) if model is None else {}
+    settings |= {"GRPC_WORKERS": "0", **ports(), **environment}
+    port = int(settings["PREDICTIVE_UNIT_HTTP_SERVICE_PORT"])
+    command = [Path(python).absolute().with_name("seldon-core-microservice"), model or settings["MODEL_NAME"]]
     return Running([*command, "--service-type", "MODEL"], port, "/health/status", bundle, settings)

@@ -51,7 +51,11 @@ class Server:
         if self.given:
             http, metrics = (f"http://127.0.0.1:{port}" for port in self.given)
             with contextlib.suppress(requests.RequestException):
-                return {"url": http, "metrics": f"{metrics}/metrics"} if requests.get(f"{http}/health/ping", timeout=2) else None
+                return (
+                    {"url": http, "metrics": f"{metrics}/metrics"}
+                    if requests.get(f"{http}/health/ping", timeout=2)
+                    else None
+                )
         return json.loads(self.addresses.read_text(encoding="utf-8")) if self.addresses.is_file() else None
 
     def url(self, path: str = PREDICT) -> str:
@@ -64,7 +68,9 @@ class Server:
         """Return when the server has said where it listens. AssertionError with its output when it does not."""
         end = time.monotonic() + seconds
         while not (addresses := self._addresses()):
-            assert time.monotonic() < end and self.process.poll() is None, f"it is not ready; it said:\n{self.output()[-3000:]}"
+            assert time.monotonic() < end and self.process.poll() is None, (
+                f"it is not ready; it said:\n{self.output()[-3000:]}"
+            )
             time.sleep(0.02)
         self.base, self.page = addresses["url"], addresses["metrics"]
         self.port = int(self.base.rpartition(":")[2])

@@ -282,9 +282,8 @@ MISTAKES = {
         f"{K8S}/model-packager.yml", "verbs:", "verb:", "kubernetes", ["model-packager.yml", "verb"],
     ),
     "a script with a fault": (
-        "docker/s2i-builder/run", 'exec seldon-core-microservice "$MODEL_NAME"',
-        "exec seldon-core-microservice $MODEL_NAME",
-        "shell", ["s2i-builder/run", "SC2086"],
+        "docker/s2i-builder/assemble", 'cp -R "$source/." "$target"', 'cp -R $source/. "$target"',
+        "shell", ["s2i-builder/assemble", "SC2086"],
     ),
 }  # fmt: skip
 

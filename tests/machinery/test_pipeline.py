@@ -147,36 +147,6 @@ def test_serving_without_its_environment_names_the_command_that_makes_it(bundle,
         pass
 
 
-LATE = """
-import http.server, sys, threading, time
-
-
-class Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-
-
-def serve(port):
-    http.server.HTTPServer(("127.0.0.1", int(port)), Page).serve_forever()
-
-
-threading.Thread(target=serve, args=[sys.argv[1]], daemon=True).start()
-time.sleep(1)
-serve(sys.argv[2])
-"""
-
-
-def test_a_server_is_ready_when_its_metrics_are_there_too():
-    ports = processes.free_port(), processes.free_port()
-    command = [sys.executable, "-c", LATE, *map(str, ports)]
-    with (
-        local_server.started(command, *ports, publish=False, stderr=subprocess.DEVNULL),
-        socket.create_connection(("127.0.0.1", ports[1])) as metrics,
-    ):
-        assert metrics
-
-
 def test_a_server_that_cannot_start_ends_in_a_message(bundle, in_workplace, serving_python, tmp_path):
     broken = shutil.copytree(bundle, tmp_path / "bundle")
     (broken / "model.onnx").write_bytes(b"")

@@ -44,7 +44,9 @@ SHAPES = {
     "N x 28 x 28": lambda digits: [rows(digit["inputs"]) for digit in digits],
     "N x 784": lambda digits: [digit["inputs"] for digit in digits],
     "N x 1 x 28 x 28": lambda digits: [[rows(digit["inputs"])] for digit in digits],
-    "N x 28 x 28 x 1": lambda digits: [[[[pixel] for pixel in row] for row in rows(digit["inputs"])] for digit in digits],
+    "N x 28 x 28 x 1": lambda digits: [
+        [[[pixel] for pixel in row] for row in rows(digit["inputs"])] for digit in digits
+    ],
     "one 28 x 28": lambda digits: rows(digits[0]["inputs"]),
 }
 
@@ -473,7 +475,12 @@ def test_health_predicts_and_says_which_run(server, bundle):
     answer = requests.get(server.url("/health/status"), timeout=10)
     run = json.loads((bundle / "metadata.json").read_text())["run"]["uuid"]
     assert answer.status_code == 200
-    assert answer.json()["jsonData"] | {"commit": None} == {"status": "ready", "examples": 10, "run": run, "commit": None}
+    assert answer.json()["jsonData"] | {"commit": None} == {
+        "status": "ready",
+        "examples": 10,
+        "run": run,
+        "commit": None,
+    }
     assert requests.get(server.url("/health/ping"), timeout=10).text == "pong"
 
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 from conftest import ROOT
 from mlops import bundle as bundles
-from mlops import runs
+from mlops import local_server
 from mlops.processes import free_port, session
 from mlops.serving.bundle_files import environment_of
 from serving_server import PREDICT, recorded, serve
@@ -73,7 +73,7 @@ def test_both_servers_tell_the_same_metadata(stock, bundle, serving_python):
     assert ours["custom"] == theirs["custom"]
 
 
-OWN = '''
+OWN = """
 import numpy as np
 from mlops.errors import Refused
 from mlops.serving.model import ServedModel
@@ -93,7 +93,7 @@ class Model(ServedModel):
     def metrics(self):
         return [{"type": "COUNTER", "key": "own_total", "value": 2, "tags": {"of": "mine"}},
                 {"type": "TIMER", "key": "own_time", "value": 3}]
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,12 @@ def own(bundle, trained, workplace, data_file, environment, tmp_path_factory):
     output = source.parent / "bundle"
     command = [sys.executable, "-m", "digit_reader", "package", "--run", trained, "--output", str(output)]
     done = subprocess.run(
-        command, cwd=workplace, env=environment | {"PYTHONPATH": str(source)}, capture_output=True, text=True, check=False
+        command,
+        cwd=workplace,
+        env=environment | {"PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return output
@@ -142,6 +147,15 @@ def test_the_class_needs_nothing_that_the_working_environment_lacks():
     environment = {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_servers_side_by_side_are_found_and_the_last_is_asked_first(bundle, in_workplace, serving_python):
+    with local_server.server(bundle, log=subprocess.DEVNULL) as (first, _):
+        with local_server.server(bundle, log=subprocess.DEVNULL) as (second, _):
+            assert local_server.published() == second != first
+        assert local_server.published() == first
+        assert "model_requests_total" in requests.get(local_server.published("metrics"), timeout=10).text
+    assert local_server.published() is None
 
 
 WRONG = {  # variables as they are set in clusters and shells, and what the server says of them

@@ -110,7 +110,9 @@ def ask(url: str, questions: Sequence[Question], schema: Schema, timeout: float 
         response = requests.post(address, json=body, timeout=timeout)
     except requests.Timeout:
         hint = " Is it http, not https?" if address.startswith("https:") else ""
-        raise UserError(f"{address} did not answer within {timeout:g} s.{hint} Give it longer with --timeout.") from None
+        raise UserError(
+            f"{address} did not answer within {timeout:g} s.{hint} Give it longer with --timeout."
+        ) from None
     except requests.RequestException as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(

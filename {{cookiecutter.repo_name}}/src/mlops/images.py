@@ -131,7 +131,8 @@ class Images:
 
         Brightness is the mean over the channels above `low`. A picture without any counts as centered and round.
         """
-        bright = np.asarray(inputs, dtype=np.float32).reshape(-1, self.height * self.width, self.channels).mean(axis=2)
+        bright = np.asarray(inputs, dtype=np.float32).reshape(-1, self.height * self.width, self.channels)
+        bright = bright[:, :, 0] if self.channels == 1 else bright.mean(axis=2)
         bright = bright - self.low if self.low else bright
         total, row, column, rows, columns, both = (bright @ _moments(self.height, self.width)).T
         ink = np.maximum(total, 1.0)

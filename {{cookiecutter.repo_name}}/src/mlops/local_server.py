@@ -43,9 +43,11 @@ def server(
         "PYTHONDONTWRITEBYTECODE": "1",  # the bundle stays as it was made
         "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
     }
-    with starting.server(command, environment, cwd=bundle, stdout=log, stderr=log) as (addresses, process):
-        with _published(addresses) if publish else nullcontext():
-            yield addresses["url"], process
+    with (
+        starting.server(command, environment, cwd=bundle, stdout=log, stderr=log) as (addresses, process),
+        _published(addresses, process.pid) if publish else nullcontext(),
+    ):
+        yield addresses["url"], process
 
 
 @contextmanager
@@ -63,7 +65,7 @@ def started(command: list[str], port: int, metrics_port: int) -> Iterator[tuple[
 
     with processes.session(command) as process:
         processes.wait_until_ready(process, ready, starting.START_SECONDS, "The server")
-        with _published({"url": url, "metrics": f"http://{HOST}:{metrics_port}/metrics"}):
+        with _published({"url": url, "metrics": f"http://{HOST}:{metrics_port}/metrics"}, process.pid):
             yield url, process
 
 
@@ -97,9 +99,9 @@ def _command(bundle: Path) -> tuple[list[str], dict[str, str]]:
 
 
 @contextmanager
-def _published(addresses: dict[str, str]) -> Iterator[None]:
+def _published(addresses: dict[str, str], pid: int) -> Iterator[None]:
     """Let `predict` and `drift` find a server while the block runs; there may be several."""
-    path = ADDRESSES / f"{os.getpid()}.json"
+    path = ADDRESSES / f"{pid}.json"
     with atomic_file(path) as draft:
         draft.write_text(json.dumps(addresses), encoding="utf-8")
     try:

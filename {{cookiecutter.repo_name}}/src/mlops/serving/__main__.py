@@ -4,15 +4,16 @@ It reads the variables of Seldon's wrapper. A port that is 0 is chosen by the sy
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import pkgutil
-import select
 import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,17 @@ from . import limits
 from .application import THREADS, Application
 from .bundle_files import ADDRESS_VARIABLE, HOST_VARIABLE
 from .metrics import Measured, Metrics
-from .protocol import Protocol
+from .protocol import Protocol, end_slow_requests
 
 logger = logging.getLogger(__name__)
 HOST = os.environ.get(HOST_VARIABLE) or "0.0.0.0"
-PARAMETERS = {"INT": int, "FLOAT": float, "DOUBLE": float, "STRING": str, "BOOL": lambda text: text.lower() == "true"}
+PARAMETERS: dict[str, Callable[[str], Any]] = {
+    "INT": int,
+    "FLOAT": float,
+    "DOUBLE": float,
+    "STRING": str,
+    "BOOL": lambda text: text.lower() == "true",
+}
 
 
 def main() -> None:
@@ -49,20 +56,23 @@ def main() -> None:
         grpc = _start_grpc(model, metrics) if _number("GRPC_WORKERS", 0) else None
     except (UserError, OSError) as error:
         sys.exit(f"The model cannot be served: {error}")
-    addresses = {"url": f"http://{HOST}:{listener.getsockname()[1]}", "metrics": f"http://{HOST}:{page.server_port}/metrics"}
+    addresses = {
+        "url": f"http://{HOST}:{listener.getsockname()[1]}",
+        "metrics": f"http://{HOST}:{page.server_port}/metrics",
+    }
     uvloop.run(serve(Application(model, metrics, kind, quick_bytes), listener, addresses))
     if grpc:
         grpc.stop(limits.GRACE_SECONDS).wait()
 
 
 def make_model(name: str, parameters: str) -> Any:
-    """Return an object of a class, with the parameters that Seldon gives it: [{"name", "value", "type"}, ...] as JSON."""
+    """Return an object of the class `name`; Seldon's parameters are JSON: [{"name", "value", "type"}, ...]."""
     try:
         found = pkgutil.resolve_name(name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"MODEL_NAME={name} cannot be imported: {error}") from None
     try:
-        given = {item["name"]: PARAMETERS[item["type"]](item["value"]) for item in json.loads(parameters)}
+        given = {each["name"]: PARAMETERS[each["type"]](each["value"]) for each in json.loads(parameters)}
         return found(**given)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{name} cannot be made with PREDICTIVE_UNIT_PARAMETERS={parameters}: {error}") from None
@@ -124,11 +134,13 @@ async def serve(application: Application, listener: socket.socket, addresses: di
         await asyncio.sleep(0.005)
     for number in (signal.SIGTERM, signal.SIGINT):  # in place of uvicorn's own, which close idle connections at once
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    slow = asyncio.create_task(end_slow_requests(server.server_state.connections))
     _say(addresses)
     await stop.wait()
     await _drain(application, server, listener)
     server.should_exit = True
     await running
+    slow.cancel()
 
 
 def _say(addresses: dict[str, str]) -> None:
@@ -141,14 +153,19 @@ def _say(addresses: dict[str, str]) -> None:
 
 async def _drain(application: Application, server: uvicorn.Server, listener: socket.socket) -> None:
     """Tell each caller that its connection closes, before it does: a request on a closed one would be lost."""
-    application.closing = True
+    application.closing, loop = True, asyncio.get_running_loop()
     connections, end = server.server_state.connections, time.monotonic() + limits.LINGER_SECONDS
     while connections and time.monotonic() < end:
         await asyncio.sleep(0.01)
-    while select.select([listener], [], [], 0)[0] and time.monotonic() < end + 1:  # somebody is at the door
-        await asyncio.sleep(0)
+    late = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            late.append(listener.accept()[0])
     server.servers[0].close()
-    while connections and time.monotonic() < end + 0.5:  # those that came last
+    for caller in late:
+        await loop.connect_accepted_socket(lambda: Protocol(server.config, server.server_state, {}), caller)
+    await asyncio.sleep(0.1)  # for those that came last to say what they want
+    while connections and time.monotonic() < end + 1:
         await asyncio.sleep(0.01)
 
 

@@ -16,9 +16,10 @@ from .metrics import Metrics
 PREDICT = ("/api/v1.0/predictions", "/api/v0.1/predictions", "/predict")
 FEEDBACK = ("/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback")
 HEALTH = ("/health/status", "/api/v1.0/health/status")
+PING = "/health/ping"
 METADATA = ("/metadata", "/api/v1.0/metadata")
 FORMS = (b"multipart/form-data", b"application/x-www-form-urlencoded")
-ANY_PAGE = [(b"access-control-allow-origin", b"*"), (b"access-control-allow-headers", b"content-type")]
+ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 THREADS = 2  # that run the model
 
 logger = logging.getLogger(__name__)
@@ -32,17 +33,17 @@ class Application:
         quick_bytes: the longest body that is quickly answered.
     """
 
-    def __init__(self, model: Any, metrics: Metrics, kind: str = "MODEL", quick_bytes: int = limits.SHORT_BYTES) -> None:
+    def __init__(self, model: Any, metrics: Metrics, kind: str, quick_bytes: int) -> None:
         self.model, self.metrics, self.quick_bytes = model, metrics, quick_bytes
         self.closing = False  # the server stops: every answer closes its connection
         self._in_flight = 0
         self._threads = ThreadPoolExecutor(THREADS)
-        self._gets = {"/health/ping": self._ping, **dict.fromkeys(HEALTH, self._health), **dict.fromkeys(METADATA, self._metadata)}
+        self._gets = dict.fromkeys(HEALTH, self._health) | dict.fromkeys(METADATA, self._metadata) | {PING: self._ping}
         work = dict.fromkeys(PREDICT, self._predict) if kind == "MODEL" else {"/route": self._route}
         self._posts: dict[str, Callable[[dict], bytes]] = work | dict.fromkeys(FEEDBACK, self._feedback)
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
-        path, status, headers = scope["path"], 200, list(ANY_PAGE)
+        path, status, headers = scope["path"], 200, [ANY_ORIGIN]
         try:
             content = await self._content(scope["method"], path, dict(scope["headers"]), receive)
         except Exception as error:
@@ -55,6 +56,8 @@ class Application:
             self.metrics.requests.labels(status).inc()
         headers.append((b"content-type", b"text/plain" if content == b"pong" else b"application/json"))
         headers.append((b"content-length", b"%d" % len(content)))
+        if not content:  # a browser asks whether it may ask
+            headers.append((b"access-control-allow-headers", b"content-type"))
         if self.closing:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -66,7 +69,7 @@ class Application:
         allowed = ("GET", "HEAD", "OPTIONS") if path in self._gets else ("POST", "OPTIONS")
         if method not in allowed:
             raise Refusal(405, f"Wrong method: allowed here is {allowed[0]}.", allow=", ".join(allowed))
-        if method == "OPTIONS":  # a browser asks whether it may ask
+        if method == "OPTIONS":
             return b""
         return await (self._gets[path]() if path in self._gets else self._post(path, headers, receive))
 
@@ -75,7 +78,7 @@ class Application:
         kind, encoding = headers.get(b"content-type", b""), headers.get(b"content-encoding", b"identity")
         is_form = kind.split(b";")[0].strip().lower() in FORMS
         if encoding.lower() != b"identity":
-            raise Refusal(415, f"Content-Encoding {encoding[:40].decode('latin-1')} is not read: send the body as it is.")
+            raise Refusal(415, f"Content-Encoding {encoding[:40].decode('latin-1')} is not read: leave it out.")
         if not is_form and kind.split(b";")[0].strip().lower() != b"application/json":
             raise Refusal(415, "Send the request as JSON, with Content-Type: application/json.")
 
@@ -119,9 +122,9 @@ class Application:
         request, truth = messages.part(message, "request"), messages.part(message, "truth")
         features, names, _ = messages.payload(request) if request else (None, [], "")
         right, *_ = messages.payload(truth) if truth else (None,)
-        branches = messages.part(message, "response", "meta", "routing")
+        branch = messages.part(message, "response", "meta", "routing").get(os.environ.get("PREDICTIVE_UNIT_ID", "0"))
         self.metrics.update_reward(reward)
-        self.model.send_feedback(features, names, reward, right, branches.get(os.environ.get("PREDICTIVE_UNIT_ID", "0")))
+        self.model.send_feedback(features, names, reward, right, branch)
         return self._answered([], [], "ndarray", {})
 
     def _answered(self, answers: Any, names: list[str], form: str, meta: dict) -> bytes:
@@ -147,17 +150,13 @@ class Application:
 
 async def _read(receive: Callable, most: int) -> bytes:
     """Return a whole body."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(limits.BODY_SECONDS):
-            while True:
-                part = await receive()
-                if part["type"] == "http.disconnect":
-                    raise Refusal(400, "The body could not be read to its end.")
-                body += part["body"]
-                if len(body) > most:
-                    raise Refusal(413, f"The body is over {most / 2**20:g} MiB: send less at a time, or binData.")
-                if not part["more_body"]:
-                    return bytes(body)
-    except TimeoutError:
-        raise Refusal(408, f"The body did not arrive within {limits.BODY_SECONDS} s.") from None
+    body, more = bytearray(), True
+    while more:
+        part = await receive()
+        if part["type"] == "http.disconnect":
+            raise Refusal(400, "The body could not be read to its end.")
+        body += part["body"]
+        more = part["more_body"]
+        if len(body) > most:
+            raise Refusal(413, f"The body is over {most / 2**20:g} MiB: send less at a time, or binData.")
+    return bytes(body)

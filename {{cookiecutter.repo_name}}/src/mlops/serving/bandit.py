@@ -56,8 +56,11 @@ class EpsilonGreedy:
     def tags(self) -> dict:
         """Return what was learned so far, for every answer's meta."""
         with self._lock:
-            means = [self._mean(branch, None) for branch in range(len(self._counts))]
-            return {"branches": [{"feedback": n, "mean_reward": mean} for n, mean in zip(self._counts, means, strict=True)]}
+            learned = [
+                {"feedback": count, "mean_reward": self._mean(branch, None)}
+                for branch, count in enumerate(self._counts)
+            ]
+            return {"branches": learned}
 
     def metrics(self) -> list[dict]:
         """Return the feedback and the mean reward of each branch, for Prometheus."""

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -86,14 +87,14 @@ class Measured(Collector):
         """Count the answers that are pending."""
         if not self._pending:
             return
-        statistics = self.inputs.describe(np.concatenate([inputs for inputs, _ in self._pending]))
+        inputs, answers = zip(*self._pending, strict=True)
+        self._pending, self._waiting = [], 0
+        statistics = self.inputs.describe(np.concatenate(inputs))
         self._examples += len(statistics)
         self._sums += statistics.sum(axis=0)
         self._squares += np.square(statistics).sum(axis=0)
-        for _, answers in self._pending:
-            if np.shape(answers)[1:] == self._found.shape:
-                self._found += np.bincount(np.argmax(answers, axis=1), minlength=len(self._found))
-        self._pending, self._waiting = [], 0
+        if all(np.shape(each)[1:] == self._found.shape for each in answers):
+            self._found += np.bincount(np.concatenate(answers).argmax(axis=1), minlength=len(self._found))
 
     def collect(self):
         with self._lock:
@@ -105,11 +106,12 @@ class Measured(Collector):
             # Gauges, although sums: some statistics are below zero, and a counter may not fall.
             for name, text, values in ((SUM, "a statistic", self._sums), (SQUARES, "its square", self._squares)):
                 sums = {(key,): value for key, value in zip(self.inputs.statistics, values, strict=True)}
-                yield _family(GaugeMetricFamily, name, f"Sum over the examples of {text} of the inputs", ["statistic"], sums)
+                yield _family(GaugeMetricFamily, name, f"Sum of {text} over the inputs", ["statistic"], sums)
         trained = self.model.metadata["training_inputs"]["statistics"].items()
         moments = {(name, moment): value for name, moments in trained for moment, value in moments.items()}
         yield _family(GaugeMetricFamily, TRAINING, "Of the training inputs", ["statistic", "moment"], moments)
-        yield _family(GaugeMetricFamily, INFO, "The run that answers", ["run"], {(self.model.metadata["run"]["uuid"],): 1})
+        run = self.model.metadata["run"]["uuid"]
+        yield _family(GaugeMetricFamily, INFO, "The run that answers", ["run"], {(run,): 1})
 
 
 def _family(kind: Any, name: str, text: str, labels: list[str], values: dict[Any, Any]) -> Any:

@@ -1,7 +1,7 @@
 """A bundle's model: what the class in the team's `serving.py` inherits.
 
-It has the methods that Seldon's wrapper calls, so it also runs in the stock `seldon-core-microservice`. It imports numpy,
-and ONNX Runtime when it is loaded: both environments have these.
+It has the methods that Seldon's wrapper calls, so it also runs in the stock `seldon-core-microservice`. It imports
+numpy, and ONNX Runtime when it is loaded: both environments have these.
 """
 
 import json
@@ -78,9 +78,9 @@ class ServedModel:
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """Return the network's answers float32 [N, outputs] to inputs float32 [N, *shape]."""
-        parts = [inputs[at : at + AT_ONCE] for at in range(0, len(inputs), AT_ONCE)]
-        answers = [self.session.run(None, {INPUT: part})[0] for part in parts]
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+        if len(inputs) <= AT_ONCE:
+            return self.session.run(None, {INPUT: inputs})[0]
+        return np.concatenate([self.run(inputs[at : at + AT_ONCE]) for at in range(0, len(inputs), AT_ONCE)])
 
     def predict(self, X: Any, names: Sequence[str] | None = None, meta: dict | None = None) -> Any:
         """Answer a request."""
@@ -96,7 +96,7 @@ class ServedModel:
         return {"run": self.metadata["run"]["uuid"], **({"commit": commit} if commit else {})}
 
     def metrics(self) -> list[dict]:
-        """Return metrics of your own after each answer: {"type": "COUNTER", "GAUGE" or "TIMER", "key", "value", "tags"}."""
+        """Return metrics of your own after each answer: {"type" (COUNTER, GAUGE or TIMER), "key", "value", "tags"}."""
         return []
 
     def send_feedback(self, features, feature_names, reward, truth, routing=None) -> None:

@@ -74,7 +74,8 @@ def server(url: str | None) -> Iterator[str]:
         yield url.rstrip("/")
         return
     # PYTHONPATH leads to the builder's copy of mlops, which this runs from: the server must find the bundle's.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHONPATH", "PREDICTIVE_"))}
+    foreign = ("PYTHONPATH", "PREDICTIVE_UNIT_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     with starting.server(["/s2i/bin/run"], environment, stdout=sys.stderr) as (addresses, _):
         yield addresses["url"]
 

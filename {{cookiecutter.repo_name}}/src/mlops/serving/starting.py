@@ -18,7 +18,7 @@ PORTS = {f"PREDICTIVE_UNIT_{kind}_SERVICE_PORT": "0" for kind in ("HTTP", "GRPC"
 def server(
     command: Sequence[str], environment: dict[str, str], **options
 ) -> Iterator[tuple[dict[str, str], subprocess.Popen]]:
-    """Run a server on this machine alone while the block runs; give its addresses, `url` and `metrics`, and its process.
+    """Run a server for this machine alone while the block runs; give its addresses (`url`, `metrics`) and process.
 
     `options` go to Popen.
 
