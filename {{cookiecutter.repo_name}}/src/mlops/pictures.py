@@ -27,7 +27,7 @@ def read(path: Path, schema: Images) -> np.ndarray:
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be read as an image: {error}") from None
     if schema.channels not in MODES:
-        raise UserError(f"The model takes {schema.channels} channels, and pictures in files have 1 or 3. Ask with --index.")
+        raise UserError(f"The model takes {schema.channels} channels; picture files have 1 or 3. Ask with --index.")
     wanted, kind, space = MODES[schema.channels]
     if size != (schema.width, schema.height) or mode != wanted:
         raise UserError(
