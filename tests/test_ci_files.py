@@ -54,6 +54,19 @@ def test_every_command_of_a_job_is_a_verb_that_there_is(make_repository, ci_comm
 
 
 @pytest.mark.parametrize("provider", WITH_CI)
+def test_every_program_that_ci_names_is_in_the_repository(make_repository, provider):
+    """What it starts itself, beside the verbs: modules of src/ and scripts."""
+    repository = make_repository(ci_provider=provider)
+    files = [*(repository / ".github/workflows").glob("*.yml"), *repository.glob(".gitlab-ci.yml")]
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    modules = re.findall(r"PYTHONPATH=src \S+ -m (\S+)", text)
+    scripts = re.findall(r"\bsh (\S+\.sh)", text)
+    named = [f"src/{module.replace('.', '/')}.py" for module in modules] + scripts
+    assert scripts and (modules or provider == "GitHub Actions")
+    assert not [file for file in named if not (repository / file).is_file()]
+
+
+@pytest.mark.parametrize("provider", WITH_CI)
 def test_images_are_built_logged_in_and_pushed_by_the_repositorys_own_verbs(make_repository, provider):
     lines = "\n".join(
         re.sub(r"^\s*(- )?(run: )?", "", line) for line in ci_file(make_repository(ci_provider=provider)).splitlines()
@@ -164,8 +177,8 @@ def test_a_fresh_repository_passes_every_hook(make_repository, team_bin, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("provider", WITH_CI)
 def test_its_ci_is_what_the_providers_tools_accept(make_repository, team_bin, provider):
-    command = [team_bin / "python", "aisg-context/check.py", "ci"]
     repository = make_repository(ci_provider=provider)
-    here = as_in_a_terminal() | {"CI": "true", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [team_bin / "python", "-m", "digit_reader", "check", "ci"]
+    here = as_in_a_terminal() | {"CI": "true", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(repository / "src")}
     done = subprocess.run(command, cwd=repository, env=here, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout == "ci: ok\n", done.stdout + done.stderr

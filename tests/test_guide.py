@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,16 +14,27 @@ from test_answers_round_trip import HOSTILE
 ELSEWHERE = "the template's CI: "
 
 
-def test_what_is_said_to_run_in_ci_runs_there(make_repository):
-    source = ast.parse((make_repository() / "tests/test_guide.py").read_text(encoding="utf-8"))
+def run_elsewhere() -> dict[str, str]:
+    """The commands that no test of the guide types, each with where it is run."""
+    source = ast.parse((TEMPLATE / "tests/machinery/test_guide.py").read_text(encoding="utf-8"))
     (table,) = (
         ast.literal_eval(node.value)
         for node in source.body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RUN_ELSEWHERE"
     )
-    said = [what.removeprefix(ELSEWHERE) for what in table.values() if what.startswith(ELSEWHERE)]
+    return table
+
+
+def test_what_is_said_to_run_in_ci_runs_there():
+    said = [what.removeprefix(ELSEWHERE) for what in run_elsewhere().values() if what.startswith(ELSEWHERE)]
     ci = (TEMPLATE / ".ci/run").read_text(encoding="utf-8")
     assert said and not [command for command in said if command not in ci]
+
+
+def test_what_is_said_to_be_in_a_test_has_that_test():
+    said = {word for what in run_elsewhere().values() for word in re.findall(r"\btest_\w+\.py\b", what)}
+    there = {path.name for path in (TEMPLATE / "tests").rglob("test_*.py")}
+    assert said and said <= there
 
 
 class Page(HTMLParser):
@@ -59,10 +71,12 @@ def site(make_repository, tmp_path_factory):
 
     def build(**answers: str) -> Path:
         output = tmp_path_factory.mktemp("site")
-        guide = make_repository(**answers) / "aisg-context/guide-site/guide.py"
-        done = subprocess.run(
-            [python, guide, "build", "--output", output], capture_output=True, text=True, timeout=120, check=False
-        )
+        configuration = make_repository(**answers) / "aisg-context/guide-site/mkdocs.yml"
+        # d2, which draws the diagrams, is a program of the environment
+        kept = {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}", "NO_MKDOCS_2_WARNING": "true"}
+        flags = ["--strict", f"--config-file={configuration}", f"--site-dir={output}"]
+        command = [python, "-m", "mkdocs", "build", *flags]
+        done = subprocess.run(command, env=os.environ | kept, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return output
 

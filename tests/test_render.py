@@ -59,6 +59,7 @@ def named_for(file: str, condition: str) -> str:
 
 CONDITIONAL = {named_for(file, f"ci_provider == '{ci}'") for ci, files in CI_FILES.items() for file in files}
 CONDITIONAL |= {named_for("LICENSE", "open_source_license != 'No license file'")}
+CONDITIONAL |= {named_for("renovate.json", "ci_provider != 'None'")}
 
 
 PARSERS: dict[str, Callable[[str], object]] = {
@@ -126,7 +127,9 @@ def expected_files(package: str, ci: str, license_: str) -> set[str]:
     assert {name for name in listed if "{%" in name} == CONDITIONAL, "a new conditional file: say here for which choice"
     names = {name.replace("{{cookiecutter.src_package_name}}", package) for name in names}
     names = {name.replace("{{cookiecutter.repo_name}}", "digit-reader") for name in names}
-    return names | CI_FILES[ci] | (set() if license_ == "No license file" else {"LICENSE"})
+    names |= set() if license_ == "No license file" else {"LICENSE"}
+    names |= set() if ci == "None" else {"renovate.json"}
+    return names | CI_FILES[ci]
 
 
 @pytest.mark.parametrize("ci", CI_FILES)
@@ -191,8 +194,20 @@ def test_what_is_copied_holds_no_jinja_and_covers_the_source():
         assert not [mark for mark in (b"{{", b"{%", b"{#") if mark in content and not path.endswith(".png")], path
 
 
+def test_no_python_file_holds_jinja(bake):
+    """Whatever the answers are, it is the file that is in the template: so it can be read, linted and tested there."""
+    root = TEMPLATE / "{{cookiecutter.repo_name}}"
+    repository = bake(project_name="9 Lives of Ünïcode", src_package_name="zz")
+    sources = [path for path in tracked(root) if path.endswith(".py") and (root / path).is_file()]
+    assert {"src", "tests", "docker"} == {path.partition("/")[0] for path in sources}
+    for path in sources:
+        content = (root / path).read_bytes()
+        assert not [mark for mark in (b"{{", b"{%", b"{#") if mark in content], path
+        assert (repository / path.replace("{{cookiecutter.src_package_name}}", "zz")).read_bytes() == content, path
+
+
 def test_runs_are_recorded_under_the_repositorys_name_whatever_the_package_is_called(bake):
-    program = "from zz import runs; print(runs.project())"
+    program = "from mlops import project; print(project.name())"
     command = [sys.executable, "-B", "-c", program]
     source = bake(project_name="9 Lives of Ünïcode", src_package_name="zz") / "src"
     done = subprocess.run(command, cwd=source, check=True, capture_output=True, text=True)

@@ -150,8 +150,8 @@ def site(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("guide")
     programs = Path(sys.executable).parent  # d2 among them, which draws the diagrams
     kept = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "NO_MKDOCS_2_WARNING": "true"}
-    configuration = ROOT / "aisg-context/guide-site/mkdocs.yml"
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", f"--config-file={configuration}", f"--site-dir={folder}"]
+    flags = ["--strict", f"--config-file={ROOT / 'aisg-context/guide-site/mkdocs.yml'}", f"--site-dir={folder}"]
+    command = [sys.executable, "-m", "mkdocs", "build", *flags]
     done = subprocess.run(command, env=os.environ | kept, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

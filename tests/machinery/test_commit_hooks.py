@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 from conftest import ROOT
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 MADE = ("build", "data", "outputs", ".venv*", "*.egg-info", ".git", "__pycache__", ".*_cache", ".hypothesis")
@@ -73,7 +73,7 @@ REFUSED = {
     ),
     "an import of it within a function": (
         "src/mlops/more.py",
-        lambda: '"""More."""\n\n\ndef more():\n    """Give more."""\n    from digit_reader import data\n\n    return data\n',
+        lambda: '"""More."""\n\n\ndef more():\n    """More."""\n    from digit_reader import data\n\n    return data\n',
         ["hook id: lint-imports", "mlops.more -> digit_reader.data (l.6)"],
     ),
 }
@@ -210,9 +210,8 @@ def test_in_a_folder_of_another_repository_make_hooks_changes_nothing_and_says_s
     folder = tmp_path / "services/digit-reader"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*MADE))
     before = everything_in(tmp_path)
-    done = subprocess.run(
-        ["make", "hooks", f"VENV={sys.prefix}"], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    command = ["make", "hooks", f"VENV={sys.prefix}"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert done.stdout == "No hook is installed: this folder is not the top of a git repository.\n"
     assert everything_in(tmp_path) == before

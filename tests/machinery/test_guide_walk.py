@@ -48,8 +48,8 @@ def repository(tmp_path_factory) -> Path:
 def as_in_a_terminal() -> dict[str, str]:
     """The environment without what the make above these tests hands on: its flags and this repository's variables."""
     ours = ("ARGS", "VENV", "SERVING_VENV", "UPGRADE_VENV", "PYTHONPATH", "PORT", "URL")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "POLYAXON_", "MLOPS_"))}
-    return {name: value for name, value in kept.items() if name not in ours}
+    around = ("MAKE", "MFLAGS", "POLYAXON_", "MLOPS_")
+    return {name: value for name, value in os.environ.items() if name not in ours and not name.startswith(around)}
 
 
 def typed(block: Block, repository: Path, **options) -> subprocess.Popen:

@@ -158,7 +158,9 @@ SPOILT = {
     ),
     "no answers": (change("recorded-answers.json", list.clear), "nothing to compare"),
     "another run": (change("metadata.json", lambda content: content["run"].update(uuid="0" * 32)), "another run"),
-    "other classes": (change("metadata.json", lambda content: content["schema"]["outputs"]["classes"].reverse()), "classes"),
+    "other classes": (
+        change("metadata.json", lambda content: content["schema"]["outputs"]["classes"].reverse()), "classes"
+    ),
     "metadata that is missing": (lambda copy: (copy / "metadata.json").unlink(), "not a whole bundle"),
 }  # fmt: skip
 

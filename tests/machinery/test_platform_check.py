@@ -1,17 +1,21 @@
 """`make check` finds mistakes in the platform's files, and names the file and the field."""
 
 import itertools
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 from conftest import ROOT
+from dockerfile_parse import DockerfileParser
 from mlops import cli
 from mlops.platform import check as checks
 
@@ -384,9 +388,20 @@ def test_a_library_of_both_environments_has_one_version():
     )
 
 
+DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
+
+
+def last_stage(dockerfile: Path) -> list[tuple[str, str]]:
+    """The instructions of the image that a Dockerfile makes, each with its words."""
+    with dockerfile.open("rb") as file:
+        found = [(item["instruction"], item["value"]) for item in DockerfileParser(fileobj=file).structure]
+    begins = max(number for number, (instruction, _) in enumerate(found) if instruction == "FROM")
+    return found[begins:]
+
+
 def user_of(dockerfile: Path) -> int | None:
     """Who runs what an image of it runs; None for root, whom no USER names."""
-    users = [line.split()[1] for line in dockerfile.read_text(encoding="utf-8").splitlines() if line[:5] == "USER "]
+    users = [words for instruction, words in last_stage(dockerfile) if instruction == "USER"]
     return int(users[-1].partition(":")[0]) if users else None
 
 
@@ -398,6 +413,46 @@ def test_who_owns_the_volume_is_the_user_of_every_image_and_a_served_model_has_i
     (model,) = deployment["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
     train = yaml.safe_load((ROOT / FILES / "train.yml").read_text(encoding="utf-8"))
     assert train["run"]["environment"]["securityContext"]["runAsUser"] == int(owner), "train.yml, volume-owner.yml"
-    for path in sorted((ROOT / "docker").glob("*.Dockerfile")):
+    for path in DOCKERFILES:
         serves = path.name == "s2i-builder.Dockerfile"
         assert user_of(path) == (model["securityContext"]["runAsUser"] if serves else int(owner)), path
+
+
+@pytest.fixture(scope="module")
+def private_copy(tmp_path_factory) -> Path:
+    """The repository as a clone has it where files are made for their owner alone: umask 077."""
+    folder = tmp_path_factory.mktemp("private") / ROOT.name
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git"))
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o700 if path.is_dir() else path.stat().st_mode & 0o700)
+    return folder
+
+
+def layers(image: Path) -> Iterator[tarfile.TarInfo]:
+    """Every file and folder of an image in the layout of OCI."""
+    blob = lambda digest: image / "blobs" / digest.replace(":", "/")  # noqa: E731
+    (manifest,) = json.loads((image / "index.json").read_text(encoding="utf-8"))["manifests"]
+    for layer in json.loads(blob(manifest["digest"]).read_text(encoding="utf-8"))["layers"]:
+        with tarfile.open(blob(layer["digest"])) as archive:
+            yield from archive
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.stem)
+def test_the_user_of_an_image_can_read_what_is_copied_into_it_whatever_the_umask(private_copy, tmp_path, dockerfile):
+    if not shutil.which("buildah"):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("NOT CHECKED: it needs buildah, the program")
+    copies = [
+        f"{instruction} {words}"
+        for instruction, words in last_stage(dockerfile)
+        if instruction == "WORKDIR" or (instruction == "COPY" and "--from=" not in words)
+    ]
+    assert any(line.startswith("COPY") for line in copies)
+    (tmp_path / "Dockerfile").write_text("\n".join(["FROM scratch", *copies]), encoding="utf-8")
+    flags = ["--layers=false", f"--file={tmp_path / 'Dockerfile'}", f"--tag=oci:{tmp_path / 'image'}"]
+    subprocess.run(["buildah", "build", *flags, private_copy], check=True, capture_output=True, umask=0o077)
+    found = list(layers(tmp_path / "image"))
+    assert any(item.isfile() for item in found)
+    for item in found:
+        bits = 0o5 if item.isdir() else 0o4
+        needed = bits << 6 if item.uid == user_of(dockerfile) else bits
+        assert item.mode & needed == needed, f"{dockerfile.name}: /{item.name}, mode {item.mode:o}, user {item.uid}"

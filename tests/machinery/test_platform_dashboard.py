@@ -19,9 +19,8 @@ PROJECT = project.name(ROOT)
 def dashboard(folder: Path, environment: dict[str, str]):
     """The dashboard over the runs in a folder; gives its address, and the lines that it printed until it was ready."""
     port = processes.free_port()
-    process = subprocess.Popen(
-        [*PROGRAM, "--port", str(port)], env=environment | {"MLOPS_OUTPUTS": str(folder)}, stdout=subprocess.PIPE, text=True
-    )
+    here = environment | {"MLOPS_OUTPUTS": str(folder)}
+    process = subprocess.Popen([*PROGRAM, "--port", str(port)], env=here, stdout=subprocess.PIPE, text=True)
     try:
         lines = []
         while not lines or "http://" not in lines[-1]:

@@ -1,7 +1,6 @@
 """The runner runs Polyaxonfiles on this machine as the platform would."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -52,7 +51,7 @@ COMPONENT = {
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Run a Polyaxonfile, given as a dictionary or by the name of one of the repository's; its records go to tmp_path."""
+    """Run a Polyaxonfile, given as a dictionary or by the name of one of the repository's, and record in tmp_path."""
     monkeypatch.setattr(jobs, "OUTPUTS", tmp_path / "outputs")
 
     def run(file: dict | str, *arguments: str):
@@ -246,19 +245,18 @@ METRIC = {"name": "score", "optimization": "maximize"}
 UTILITY = {"acquisitionFunction": "ucb", "kappa": 1.2, "gaussianProcess": {"kernel": "matern"}}
 
 
-@pytest.mark.parametrize(
-    ("matrix", "said"),
-    [
-        ({"kind": "bayes", "numInitialRuns": 2, "maxIterations": 2, "utilityFunction": UTILITY, "metric": METRIC}, "bayes"),
-        ({"kind": "tpe", "numRuns": 2, "metric": METRIC}, "tpe"),
-        ({"kind": "iterative", "maxIterations": 2}, "iterative"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
+SEARCHES_OF_THE_PLATFORM = {
+    "bayes": {"metric": METRIC, "numInitialRuns": 2, "maxIterations": 2, "utilityFunction": UTILITY},
+    "tpe": {"metric": METRIC, "numRuns": 2},
+    "iterative": {"maxIterations": 2},
+}
+
+
+@pytest.mark.parametrize("kind", SEARCHES_OF_THE_PLATFORM)
 @pytest.mark.parametrize("flags", [[], ["--dry-run"]], ids=str)
-def test_a_search_that_only_the_platform_runs_is_refused_with_one_sentence(run, tmp_path, matrix, said, flags):
-    answer = run(operation(params=ONE, **matrix), *flags)
-    check_refusal(answer, f"A matrix of the kind {said} runs on the cluster only")
+def test_a_search_that_only_the_platform_runs_is_refused_with_one_sentence(run, tmp_path, kind, flags):
+    answer = run(operation(kind=kind, params=ONE, **SEARCHES_OF_THE_PLATFORM[kind]), *flags)
+    check_refusal(answer, f"A matrix of the kind {kind} runs on the cluster only")
     assert not recorded(tmp_path)
 
 
