@@ -18,17 +18,17 @@ from conftest import TEMPLATE, as_in_a_terminal, choices, questions
 
 # Each choice of a question beside each of every other question's, in as few repositories as that takes.
 EVERY_PAIR = [
-    {"gcr_personal_subdir": subdir, "ci_provider": ci, "open_source_license": license_}
-    for ci, license_, subdir in [
-        ("GitHub Actions", "MIT", "No"),
-        ("GitHub Actions", "BSD-3-Clause", "Yes"),
-        ("GitHub Actions", "No license file", "No"),
-        ("GitLab CI", "MIT", "Yes"),
-        ("GitLab CI", "BSD-3-Clause", "No"),
-        ("GitLab CI", "No license file", "Yes"),
-        ("None", "MIT", "No"),
-        ("None", "BSD-3-Clause", "Yes"),
-        ("None", "No license file", "Yes"),
+    {"gcr_personal_subdir": subdir, "ci_provider": ci, "open_source_license": license_, "example": example}
+    for ci, license_, subdir, example in [
+        ("GitHub Actions", "MIT", "No", "images"),
+        ("GitHub Actions", "BSD-3-Clause", "Yes", "table"),
+        ("GitHub Actions", "No license file", "No", "table"),
+        ("GitLab CI", "MIT", "Yes", "images"),
+        ("GitLab CI", "BSD-3-Clause", "No", "images"),
+        ("GitLab CI", "No license file", "Yes", "table"),
+        ("None", "MIT", "No", "table"),
+        ("None", "BSD-3-Clause", "Yes", "images"),
+        ("None", "No license file", "Yes", "images"),
     ]
 ]
 # The files that only some answers make
@@ -49,6 +49,21 @@ CI_FILES = {
     },
     "None": set(),
 }
+EXAMPLE_FILES = {
+    "images": {
+        "src/{{cookiecutter.src_package_name}}/data.py",
+        "src/{{cookiecutter.src_package_name}}/model.py",
+        *(f"tests/images/{name}.png" for name in (
+            "0-test-11", "1-test-8", "2-test-6", "3-test-10", "4-test-0", "5-test-9", "6-test-16", "7-test-4", "8-test-1",
+            "9-test-2",
+        )),
+    },
+    "table": {
+        "src/{{cookiecutter.src_package_name}}/data.py",
+        "src/{{cookiecutter.src_package_name}}/model.py",
+        "tests/samples.csv",
+    },
+}  # fmt: skip
 
 
 def named_for(file: str, condition: str) -> str:
@@ -58,6 +73,7 @@ def named_for(file: str, condition: str) -> str:
 
 
 CONDITIONAL = {named_for(file, f"ci_provider == '{ci}'") for ci, files in CI_FILES.items() for file in files}
+CONDITIONAL |= {named_for(file, f"example == '{name}'") for name, files in EXAMPLE_FILES.items() for file in files}
 CONDITIONAL |= {named_for("LICENSE", "open_source_license != 'No license file'")}
 CONDITIONAL |= {named_for("renovate.json", "ci_provider != 'None'")}
 
@@ -73,7 +89,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
 
 def in_words(answers: dict) -> str:
     """A test's id, such as `GitLab CI, MIT, Yes`."""
-    return ", ".join(answers[name] for name in ("ci_provider", "open_source_license", "gcr_personal_subdir"))
+    return ", ".join(answers[name] for name in ("ci_provider", "open_source_license", "gcr_personal_subdir", "example"))
 
 
 def files(repository: Path) -> list[Path]:
@@ -119,12 +135,13 @@ def tracked(root: Path) -> list[str]:
     return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.split("\0")[:-1]
 
 
-def expected_files(package: str, ci: str, license_: str) -> set[str]:
+def expected_files(package: str, ci: str, license_: str, example: str) -> set[str]:
     """From the template's own tree: every file whose name has no condition, and those of the choices."""
     root = TEMPLATE / "{{cookiecutter.repo_name}}"
     listed = tracked(root)
     names = {name for name in listed if "{%" not in name}
     assert {name for name in listed if "{%" in name} == CONDITIONAL, "a new conditional file: say here for which choice"
+    names |= EXAMPLE_FILES[example]
     names = {name.replace("{{cookiecutter.src_package_name}}", package) for name in names}
     names = {name.replace("{{cookiecutter.repo_name}}", "digit-reader") for name in names}
     names |= set() if license_ == "No license file" else {"LICENSE"}
@@ -132,15 +149,15 @@ def expected_files(package: str, ci: str, license_: str) -> set[str]:
     return names | CI_FILES[ci]
 
 
-@pytest.mark.parametrize("ci", CI_FILES)
-@pytest.mark.parametrize("license_", questions()["open_source_license"])
-def test_the_set_of_files_is_exact(bake, ci, license_):
-    repository = bake(ci_provider=ci, open_source_license=license_)
-    assert {str(path) for path in files(repository)} == expected_files("digit_reader", ci, license_)
+@pytest.mark.parametrize("answers", EVERY_PAIR, ids=in_words)
+def test_the_set_of_files_is_exact(bake, answers):
+    repository = bake(**answers)
+    expected = expected_files("digit_reader", answers["ci_provider"], answers["open_source_license"], answers["example"])
+    assert {str(path) for path in files(repository)} == expected
     assert not [folder for folder in repository.rglob("*") if folder.is_dir() and not any(folder.iterdir())]
 
 
-@pytest.mark.parametrize("answers", [{}, {"project_name": "9 Lives of Ünïcode", "src_package_name": "zz"}], ids=str)
+@pytest.mark.parametrize("answers", [{}, {"example": "table"}, {"project_name": "9 Lives of Ünïcode", "src_package_name": "zz"}], ids=str)
 def test_the_code_is_clean_by_the_repositorys_own_settings(bake, answers):
     repository = bake(**answers)
     for command in (["check"], ["format", "--check"]):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from mlops import client
 from mlops.dataset import SPLITS, Request
 from mlops.errors import UserError

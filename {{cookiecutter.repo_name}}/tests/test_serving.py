@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import requests
 import torch
+
 from mlops import client, local_server
 from mlops import dataset as datasets
 from mlops.errors import UserError
@@ -19,7 +20,10 @@ def url(bundled, folder):
         local_server.serving_python()
     except UserError as error:
         pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
-    with (folder / "server.log").open("wb") as log, local_server.server(bundled, log=log.fileno(), publish=False) as (url, _):
+    with (
+        (folder / "server.log").open("wb") as log,
+        local_server.server(bundled, log=log.fileno(), publish=False) as (url, _),
+    ):
         yield url
 
 
@@ -48,7 +52,9 @@ def test_its_score_was_measured_on_what_is_served(bundled, url, test_split, data
     metadata = json.loads((bundled / "metadata.json").read_text(encoding="utf-8"))
     body = {"data": {"ndarray": [dataset.schema.inputs.as_request(example) for example in test_split.inputs]}}
     answers = np.array(requests.post(f"{url}{client.PREDICTIONS}", json=body, timeout=10).json()["data"]["ndarray"])
-    assert metadata["metrics"]["test_score"] == pytest.approx(dataset.schema.outputs.score(answers, test_split.targets), abs=1e-4)
+    assert metadata["metrics"]["test_score"] == pytest.approx(
+        dataset.schema.outputs.score(answers, test_split.targets), abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("wrong", [[], [["x"]], [[0]], [[None]], 7])

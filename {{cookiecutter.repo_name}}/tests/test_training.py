@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from mlops import dataset as datasets
 from mlops.errors import UserError
 from mlops.trainer import Job

@@ -83,12 +83,18 @@ def package(code: Code, run: runs.Run, output: Path = files.BUNDLE, data_file: P
 def is_current(package: Path, run: runs.Run, output: Path = files.BUNDLE) -> bool:
     """Return whether `output` is this run's bundle with the code and requirements of now."""
     metadata = files.read_metadata(output)
-    if metadata is None or metadata["run"]["uuid"] != run.uuid or metadata["package_digest"] != _package_digest(package):
+    if (
+        metadata is None
+        or metadata["run"]["uuid"] != run.uuid
+        or metadata["package_digest"] != _package_digest(package)
+    ):
         return False
     return (output / files.MODEL).is_file() and metadata["model_digest"] == _sha256(output / files.MODEL)
 
 
-def check_parity(model: nn.Module, session: onnxruntime.InferenceSession, examples: Examples, spread: float = 1.0) -> None:
+def check_parity(
+    model: nn.Module, session: onnxruntime.InferenceSession, examples: Examples, spread: float = 1.0
+) -> None:
     """Compare the answers of PyTorch and of ONNX Runtime.
 
     Args:
@@ -207,7 +213,9 @@ def _copy_code(package: Path, draft: Path) -> None:
 def _package_digest(package: Path) -> str:
     """Return the SHA-256 (hex) of what a bundle holds beside the run's own model and data."""
     here = Path(__file__).parent
-    ours = [path for name in SERVED for path in ((here / name).rglob("*.py") if (here / name).is_dir() else [here / name])]
+    ours = [
+        path for name in SERVED for path in ((here / name).rglob("*.py") if (here / name).is_dir() else [here / name])
+    ]
     sha = hashlib.sha256()
     for path in (*sorted(package.rglob("*.py")), *sorted(ours), here / "bundle.py", *COPIED):
         sha.update(path.name.encode() + path.read_bytes())

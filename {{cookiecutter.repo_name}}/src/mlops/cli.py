@@ -9,9 +9,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from . import dataset as datasets
+
 # Only what starts fast is imported here; a stage imports its own libraries when it runs.
 from . import processes
-from . import dataset as datasets
 from .errors import Stopped, UserError
 from .runs import SCORE
 from .serving.bundle_files import BUNDLE
@@ -47,14 +48,18 @@ class Stages(click.Group):
         name, command, rest = super().resolve_command(context, args)
         if name == "train" and command:
             options = [_option(item) for item in fields(self.team.code().training.Hyperparameters)]
-            command = click.Command(name, callback=command.callback, params=[*command.params, *options], help=command.help)
+            command = click.Command(
+                name, callback=command.callback, params=[*command.params, *options], help=command.help
+            )
         return name, command, rest
 
     def _check_origin(self) -> None:
         """Refuse to run with the mlops of another repository, which a shared environment can bring in."""
         ours = self.team.package.resolve().parent
         if Path(__file__).resolve().parents[1] != ours:
-            raise UserError(f"mlops was imported from {Path(__file__).parent}, not from {ours}. Type: export PYTHONPATH={ours}")
+            raise UserError(
+                f"mlops was imported from {Path(__file__).parent}, not from {ours}. Type: export PYTHONPATH={ours}"
+            )
 
 
 def stages(team: Team) -> Stages:
@@ -109,7 +114,9 @@ def _option(item: Field) -> click.Option:
 @click.option("--bucket", help="Google Cloud Storage bucket to copy the model to.")
 @click.option("--name", default="train", envvar=NAME_VARIABLE, help="Name of the run.")
 @click.option("--resume", metavar="UUID", help="Go on with a run that was stopped, with its own hyperparameters.")
-@click.option("--distributed", "distributed_job", is_flag=True, help="One of several processes, as torchrun starts them.")
+@click.option(
+    "--distributed", "distributed_job", is_flag=True, help="One of several processes, as torchrun starts them."
+)
 @click.pass_obj
 def train(
     team: Team, data_file: Path, bucket: str | None, name: str, resume: str | None, distributed_job: bool, **given: Any

@@ -91,7 +91,9 @@ def _rows(path: Path, schema: Schema) -> list[Question]:
     columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
     labels: Sequence[str | None] = columns.pop("label", [None] * len(rows))
     inputs = schema.inputs.encode(schema.inputs.parse(columns))
-    return [Question(f"row {number}", one, label) for number, (one, label) in enumerate(zip(inputs, labels, strict=True), 1)]
+    return [
+        Question(f"row {number}", one, label) for number, (one, label) in enumerate(zip(inputs, labels, strict=True), 1)
+    ]
 
 
 def ask(url: str, questions: Sequence[Question], schema: Schema, timeout: float = 10) -> list[Answer]:
@@ -137,9 +139,7 @@ def _reason(response: requests.Response) -> str:
         return response.text[:200] or response.reason
 
 
-def _answers(
-    address: str, response: requests.Response, questions: Sequence[Question], schema: Schema
-) -> list[Answer]:
+def _answers(address: str, response: requests.Response, questions: Sequence[Question], schema: Schema) -> list[Answer]:
     try:
         content = response.json()
         names, rows = content["data"]["names"], np.asarray(content["data"]["ndarray"], dtype=float)

@@ -101,7 +101,11 @@ class Dataset:
 
 
 def prepare(
-    source: Source, fingerprint: str, output: Path = FILE, schema_file: Path = schemas.FILE, request: Request | None = None
+    source: Source,
+    fingerprint: str,
+    output: Path = FILE,
+    schema_file: Path = schemas.FILE,
+    request: Request | None = None,
 ) -> Dataset:
     """Split a source and write `output`, whole or not at all; infer and write the schema when there is none yet.
 
@@ -119,13 +123,19 @@ def prepare(
         raise UserError(
             f"The source {source.name} does not fit {schema_file}, and nothing was written:\n  "
             + "\n  ".join(problems[:20] + [f"... and {len(problems) - 20} more"] * (len(problems) > 20))
-            + f"\nIs it the right source? If the data has changed for good, edit {schema_file} or remove it; then: make data"
+            + f"\nIs it the right source? If the data changed for good, edit or remove {schema_file}; then: make data"
         )
     quality.check_labels(source, found)
     splits = _split(source, found)
     report = [*source.notes, *quality.report(source, found, splits)]
     asked = (request or Request(source.name)).given()
-    origin = {"source": source.name, "digest": digest(splits, found), "fingerprint": fingerprint, "seed": str(SEED), "request": asked}
+    origin = {
+        "source": source.name,
+        "digest": digest(splits, found),
+        "fingerprint": fingerprint,
+        "seed": str(SEED),
+        "request": asked,
+    }
     dataset = Dataset(splits, found, origin, report)
     save(dataset, output)
     schemas.write(found, asked, schema_file)
@@ -156,15 +166,15 @@ def load(path: Path = FILE, schema_file: Path = schemas.FILE) -> Dataset:
         with safe_open(path, framework="np") as file:
             schema, origin = _described(file)
             splits = {
-                name: Examples(file.get_tensor(f"{name}_inputs"), file.get_tensor(f"{name}_targets"))
-                for name in SPLITS
+                name: Examples(file.get_tensor(f"{name}_inputs"), file.get_tensor(f"{name}_targets")) for name in SPLITS
             }
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error!r}). Make it again with: make data") from None
     known = schemas.read(schema_file)
     if known and (differences := schema.differences(known)):
         raise UserError(
-            f"{schema_file} was changed since {path} was made:\n  " + "\n  ".join(differences)
+            f"{schema_file} was changed since {path} was made:\n  "
+            + "\n  ".join(differences)
             + "\nMake the data again with: make data"
         )
     return Dataset(splits, schema, origin)
@@ -240,7 +250,10 @@ def _split(source: Source, schema: Schema) -> dict[str, Examples]:
 
 def _parted(rows: np.ndarray, share: float, source: Source, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows to keep and rows to take: by time, by group, else at random and, for classes, in each class's share."""
-    from sklearn.model_selection import GroupShuffleSplit, train_test_split  # takes a second, so only where it is needed
+    from sklearn.model_selection import (
+        GroupShuffleSplit,
+        train_test_split,
+    )  # takes a second, so only where it is needed
 
     try:
         if source.times is not None:

@@ -43,7 +43,11 @@ def read_page(page: str) -> dict:
             seen["run"] = labels["run"]
     names = set(seen["training"])
     whole = names and set(seen["sums"]) == set(seen["squares"]) == names
-    if seen["examples"] is None or not whole or any(set(found) != {"mean", "sd"} for found in seen["training"].values()):
+    if (
+        seen["examples"] is None
+        or not whole
+        or any(set(found) != {"mean", "sd"} for found in seen["training"].values())
+    ):
         raise ValueError(
             "not this model's metrics page: give the metrics port (6000 unless set) and the path /metrics, "
             "or /prometheus where Seldon runs the server"
@@ -117,7 +121,9 @@ def as_text(report: dict) -> str:
     lines = [f"{'statistic':<{width}} {'training':>9} {'served':>9} {'shift':>7} {'spread':>7}"]
     for name, found in report["statistics"].items():
         numbers = f"{found['training']:>9.3f} {found['served']:>9.3f} {found['shift']:>+7.2f} {found['spread']:>7.2f}"
-        lines.append(f"{name:<{width}} {numbers}  {'MOVED' if found['moved'] else '     '}  {MEANINGS.get(name, '')}".rstrip())
+        lines.append(
+            f"{name:<{width}} {numbers}  {'MOVED' if found['moved'] else '     '}  {MEANINGS.get(name, '')}".rstrip()
+        )
     lines.append("(shift: in standard deviations of the training inputs; spread: served deviation over training's)")
     moved = [name for name, found in report["statistics"].items() if found["moved"]]
     if moved:

@@ -36,7 +36,9 @@ def run(team: Team, echo: Echo) -> list[dict]:
     echo(f"predict\n{client.table(answers)}")
     served = read_metadata() or {}
     if {answer.run for answer in answers} != {best.uuid}:
-        raise UserError(f"Run {answers[0].run} answered, and run {best.uuid} was packaged. Try again: make clean pipeline")
+        raise UserError(
+            f"Run {answers[0].run} answered, and run {best.uuid} was packaged. Try again: make clean pipeline"
+        )
     shown = f"; picture: {PICTURE}" if PICTURE.is_file() else ""
     echo(f"{metric} {served['metrics'][f'test_{runs.SCORE}']:.4f} on the test examples{shown}")
     _check_samples(answers, served["metrics"][f"test_{runs.SCORE}"])
@@ -54,7 +56,7 @@ def _check_better_than_trivial(best: runs.Run, dataset: datasets.Dataset) -> Non
         what = "the commonest class" if dataset.schema.outputs.kind == "classes" else "the mean"
         raise UserError(
             f"The best model's {dataset.schema.outputs.metric} is {best.outputs[runs.SCORE]:.4f}, and always answering "
-            f"{what} gives {trivial:.4f}: it learned nothing. Look at the data (its scale, its labels) and at the training; "
+            f"{what} gives {trivial:.4f}: it learned nothing. Look at the data, its scale and labels, and the training; "
             f"to package it all the same: make package RUN={best.uuid}"
         )
 
@@ -69,8 +71,8 @@ def _check_samples(answers: list[client.Answer], score: float) -> None:
     wrong = [answer for answer in known if answer.label != answer.answer]
     if len(wrong) > len(known) / 2 and score > 0.5:
         raise UserError(
-            f"{len(wrong)} of {len(known)} samples are answered wrong, while {score:.0%} of the test examples are right: the "
-            "data is probably not what the samples are (transposed, inverted, of another scale). Look at the picture or at "
+            f"{len(wrong)} of {len(known)} samples are answered wrong, and {score:.0%} of the test examples right: the "
+            "data is probably not what the samples are (transposed, inverted, on another scale). Look at the picture or at "
             "the samples."
         )
 

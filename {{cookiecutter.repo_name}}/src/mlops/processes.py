@@ -94,7 +94,9 @@ def exit_on_signals() -> None:
 def collected_signals() -> Iterator[list[int]]:
     """Collect the termination signals that arrive during the block, instead of ending the program."""
     caught: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: caught.append(number)) for number in termination_signals()}
+    before = {
+        number: signal.signal(number, lambda number, _: caught.append(number)) for number in termination_signals()
+    }
     try:
         yield caught
     finally:

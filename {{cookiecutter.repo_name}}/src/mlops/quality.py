@@ -33,8 +33,8 @@ def check_labels(source: Source, schema: Schema) -> None:
     few = [f"{name} ({count})" for name, count in zip(names, counts, strict=True) if count < FEWEST]
     if few:
         raise UserError(
-            f"{source.name}: too few examples of {', '.join(few[:10])}{' ...' if len(few) > 10 else ''}: each class needs "
-            f"at least {FEWEST}, to be in every split. Add some, or leave the class out."
+            f"{source.name}: too few examples of {', '.join(few[:10])}{' ...' if len(few) > 10 else ''}: each class "
+            f"needs at least {FEWEST}, to be in every split. Add some, or leave the class out."
         )
     if source.test_labels is not None and (absent := sorted(set(names) - set(map(str, source.test_labels)))):
         source.notes.append(f"WARNING: its test set has no {', '.join(absent[:10])}")
@@ -68,7 +68,7 @@ def _pictures(schema: Images, inputs: np.ndarray) -> list[str]:
         )
     if schema.channels == 1 and inputs.mean() > BRIGHT:
         return [
-            f"WARNING: the pictures are bright (mean {inputs.mean():.0f}), as of dark ink on paper. A model learns these as "
+            f"WARNING: the pictures are bright (mean {inputs.mean():.0f}), as of dark ink on paper. A model learns these "
             "well, and then must be asked about such"
         ]
     return []
@@ -99,7 +99,7 @@ def _range(column: Column) -> str:
 
 
 def _tells(values: np.ndarray, targets: np.ndarray) -> bool:
-    """Whether a column is the target in disguise: it grows with a number, or one class has all of each of its values."""
+    """Whether a column is the target in disguise: it grows with a number, or each of its values has one class."""
     known = ~np.isnan(values)
     values, targets = values[known].astype(np.float64), targets[known]
     if len(values) < 3 or values.min() == values.max():
@@ -118,7 +118,9 @@ def _classes(schema: Schema, splits: dict[str, Examples]) -> list[str]:
         if absent := sorted(set(range(len(schema.outputs.names))) - set(examples.targets.tolist())):
             names = ", ".join(schema.outputs.names[number] for number in absent[:10])
             if name == "train":
-                raise UserError(f"No training example is of the class {names}: the split by group or time leaves it none.")
+                raise UserError(
+                    f"No training example is of the class {names}: the split by group or time leaves it none."
+                )
             return [f"WARNING: the {name} split has no {names}"]
     return []
 
@@ -131,5 +133,7 @@ def _shared(splits: dict[str, Examples]) -> list[str]:
         count = sum(inputs.tobytes() in seen for inputs in splits[name].inputs)
         if count:
             share = count / len(splits[name])
-            lines.append(f"WARNING: {count} examples of {name} ({share:.1%}) are in train too; GROUP= keeps alike ones together")
+            lines.append(
+                f"WARNING: {count} examples of {name} ({share:.1%}) are in train too; GROUP= keeps alike ones together"
+            )
     return lines

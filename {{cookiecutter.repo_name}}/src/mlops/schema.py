@@ -41,7 +41,9 @@ class Classes:
     def infer(cls, labels: Iterable) -> "Classes":
         """Return the different labels, numbers before words, each in its order."""
         names = {str(label) for label in labels}
-        return cls(tuple(sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))))
+        return cls(
+            tuple(sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
+        )
 
     def with_choices_of(self, known: "Classes") -> "Classes":
         """Return these classes in the order of `known`, if they are the same ones: people may change the order."""
@@ -240,7 +242,12 @@ def _update(document: Any, content: dict[str, Any]) -> None:
     for name, value in content.items():
         if isinstance(value, dict) and name in document:
             _update(document[name], value)
-        elif isinstance(value, list) and value and isinstance(value[0], dict) and len(document.get(name, ())) == len(value):
+        elif (
+            isinstance(value, list)
+            and value
+            and isinstance(value[0], dict)
+            and len(document.get(name, ())) == len(value)
+        ):
             for inner, new in zip(document[name], value, strict=True):
                 _update(inner, new)
         elif document.get(name) != value:
@@ -252,7 +259,15 @@ def _update(document: Any, content: dict[str, Any]) -> None:
 def _plain(value: Any) -> Any:
     """Tuples as lists, as TOML and JSON give them back; of a column, what it is by itself is left out."""
     if isinstance(value, dict):
-        defaults = {"categories": (), "seen": (), "low": None, "high": None, "missing": False, "use": True, "reason": ""}
+        defaults = {
+            "categories": (),
+            "seen": (),
+            "low": None,
+            "high": None,
+            "missing": False,
+            "use": True,
+            "reason": "",
+        }
         is_column = "reason" in value
         return {k: _plain(v) for k, v in value.items() if not (is_column and k in defaults and v == defaults[k])}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
@@ -263,5 +278,9 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         value = {str(item.get("name")): {k: v for k, v in item.items() if k != "name"} for item in value}
     if isinstance(value, dict):
-        return {key: found for inner, part in value.items() for key, found in _flat(part, f"{name}.{inner}".lstrip(".")).items()}
+        return {
+            key: found
+            for inner, part in value.items()
+            for key, found in _flat(part, f"{name}.{inner}".lstrip(".")).items()
+        }
     return {name: value}

@@ -41,7 +41,9 @@ class Column:
         if self.kind not in (NUMBER, CATEGORY):
             raise ValueError(f"column {self.name}: kind is {self.kind!r}; it is {NUMBER} or {CATEGORY}")
         if self.low is not None and self.high is not None and not self.low <= self.high:
-            raise ValueError(f"column {self.name}: low is {self.low} and high {self.high}; low must not be more than high")
+            raise ValueError(
+                f"column {self.name}: low is {self.low} and high {self.high}; low must not be more than high"
+            )
 
     def completed(self, values: np.ndarray | None) -> "Column":
         """Return this column, as people edited it, with the categories or the range that the values have."""
@@ -50,7 +52,13 @@ class Column:
         if self.kind == CATEGORY and not self.categories:
             names = {as_category(value) for value in values if not is_missing(value)}
             return replace(self, categories=tuple(sorted(names)), reason="")
-        if self.kind == NUMBER and values.dtype.kind == "f" and not self.seen and self.low is None and self.high is None:
+        if (
+            self.kind == NUMBER
+            and values.dtype.kind == "f"
+            and not self.seen
+            and self.low is None
+            and self.high is None
+        ):
             seen = float(np.nanmin(values)), float(np.nanmax(values))
             low, high = limits(*seen)
             return replace(self, seen=seen, low=low, high=high, reason="")
@@ -94,7 +102,7 @@ class Column:
             row = found.index(None)
             known = ", ".join(self.categories[:MOST_SHOWN]) + (" ..." if len(self.categories) > MOST_SHOWN else "")
             raise Refused(
-                f"row {row + 1}, column {self.name}: {shown(values[row])} is not one of its categories, which are {known}"
+                f"row {row + 1}, column {self.name}: {shown(values[row])} is not one of its categories:  {known}"
             )
         return np.array(found, dtype=np.float64)
 
@@ -251,7 +259,7 @@ class Table:
         return np.stack(found, axis=1).astype(np.float64)
 
     def as_request(self, inputs: np.ndarray) -> list:
-        """Return one example [columns] as it is sent in JSON: numbers in their few digits, names of categories, null."""
+        """Return one example [columns] as it is sent in JSON: numbers in few digits, names of categories, null."""
         return [
             None if value != value else column.categories[int(value)] if column.kind == CATEGORY else float(str(value))
             for column, value in zip(self.used, inputs.astype(np.float32), strict=True)
@@ -294,7 +302,7 @@ def is_missing(value: Any) -> bool:
 
 
 def as_category(value: Any) -> str:
-    """Return a value as the name of a category: text as it is, whole numbers without a point, true and false in words."""
+    """Return a value as the name of a category: text as it is, whole numbers without a point, true or false."""
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, bool):

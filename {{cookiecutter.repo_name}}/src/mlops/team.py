@@ -41,7 +41,7 @@ class Team:
         return datasets.prepare(source, self.data.fingerprint(request), output, request=request)
 
     def request(self, **given: str | None) -> datasets.Request:
-        """Return what is asked for: a source as given, or the one that schema.toml records, or the package's default."""
+        """Return what is asked for: a source as given, the one that schema.toml records, or the package's default."""
         recorded = schema.read_source() or self.data.DEFAULT.given()
         known = {name: value for name, value in given.items() if value is not None}
         return datasets.Request(**(known if "source" in known else recorded | known))

@@ -150,7 +150,7 @@ class Job:
 
 
 class Record:
-    """Where a job's progress goes: Polyaxon's run, TensorBoard's event files, checkpoints, and the person's terminal."""
+    """Where a job's progress goes: Polyaxon's run, TensorBoard's event files, checkpoints, and the terminal."""
 
     def __init__(self, tracked, checkpoint: Path | None, caught: list[int], echo: Callable[[str], None]) -> None:
         self.tracked, self.echo = tracked, echo
@@ -187,7 +187,9 @@ class Record:
         self.tracked.log_metrics(step=job.epoch, **metrics)
         for name, value in metrics.items():
             self._board.add_scalar(name, value, job.epoch)
-        told = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in metrics.items() if name not in ("lr", SCORE))
+        told = "  ".join(
+            f"{name.replace('_', ' ')} {value:.4g}" for name, value in metrics.items() if name not in ("lr", SCORE)
+        )
         if job.epoch % max(1, job.epochs_in_all // TOLD) == 0 or job.step >= job.steps_in_all:
             self.echo(f"epoch {job.epoch}/{job.epochs_in_all}  {told}  {seconds:.1f} s")
 
@@ -247,7 +249,9 @@ def train(
     run = _resumable(resume, code, dataset) if resume else None
     if run:
         names = [item.name for item in fields(code.training.Hyperparameters)]
-        hyperparameters = code.training.Hyperparameters(**{name: run.inputs[name] for name in names if name in run.inputs})
+        hyperparameters = code.training.Hyperparameters(
+            **{name: run.inputs[name] for name in names if name in run.inputs}
+        )
     with distributed.group(distributed_job):
         if distributed.rank() > 0:
             code.training.train(Job(code, dataset, hyperparameters, record=None))

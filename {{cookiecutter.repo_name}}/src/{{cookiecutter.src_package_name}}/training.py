@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
+
 from mlops.errors import UserError
 from mlops.schema import Schema
 from mlops.trainer import Job, Split
-from torch import nn
 
 from . import model
 

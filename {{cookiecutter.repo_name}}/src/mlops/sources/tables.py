@@ -23,7 +23,15 @@ MOST_CATEGORIES = 100  # different texts in a column, with which it is still a c
 FEW_VALUES = 20  # different whole numbers in a target, with which they are taken for classes
 MIXED = 0.9  # share of numbers in a column, from which texts in it are taken for mistakes
 SAMPLE = 2**16  # bytes that a dialect is told from
-CODE_PAGES = ["cp1252", "cp1251", "cp1253", "cp932", "cp949", "gb18030", "big5"]  # what Excel writes, where it is not UTF-8
+CODE_PAGES = [
+    "cp1252",
+    "cp1251",
+    "cp1253",
+    "cp932",
+    "cp949",
+    "gb18030",
+    "big5",
+]  # what Excel writes, where it is not UTF-8
 TASKS = ("classes", "number")
 
 
@@ -53,8 +61,8 @@ def read(path: Path, request: Request) -> Source:
           (("GROUP", request.group), ("TIME", request.time)) if name}  # fmt: skip
     only_split = frozenset(filter(None, (request.group, request.time)))
     return Source(
-        name=request.source, inputs=columns, labels=labels, schema=infer(columns, only_split), task=task, target=target, notes=notes,
-        groups=by.get("GROUP"), times=by.get("TIME"),
+        name=request.source, inputs=columns, labels=labels, schema=infer(columns, only_split), task=task,
+        target=target, notes=notes,        groups=by.get("GROUP"), times=by.get("TIME"),
     )  # fmt: skip
 
 
@@ -125,8 +133,8 @@ def _check_size(path: Path) -> None:
     if size > MOST_BYTES:
         lines = int(MOST_BYTES / size * 1000)
         raise UserError(
-            f"{path} has {size / 2**20:,.0f} MB, and at most {MOST_BYTES // 2**20} MB are read, because a table is held in "
-            f"memory. Take a sample of its rows, such as: (head -n 1 {path.name}; awk 'NR > 1 && rand() < 0.{lines:03d}' "
+            f"{path} has {size / 2**20:,.0f} MB, and at most {MOST_BYTES // 2**20} MB are read: a table is held in "
+            f"memory. Take a sample of its rows: (head -n 1 {path.name}; awk 'NR > 1 && rand() < 0.{lines:03d}' "
             f"{path.name}) > sample.csv"
         )
 
@@ -157,7 +165,12 @@ def _read_csv(path: Path, request: Request) -> tuple[pandas.DataFrame, list[str]
     _check_header([name.strip() for name in header], path)
     try:
         frame = pandas.read_csv(
-            path, sep=delimiter, encoding=encoding, dtype="string[pyarrow]", keep_default_na=False, skipinitialspace=True
+            path,
+            sep=delimiter,
+            encoding=encoding,
+            dtype="string[pyarrow]",
+            keep_default_na=False,
+            skipinitialspace=True,
         )
     except (ValueError, pandas.errors.ParserError, UnicodeError) as error:
         reason = str(error).splitlines()[0]
@@ -215,9 +228,13 @@ def _decimal(text: str, delimiter: str) -> str:
 
 def _check_header(names: list[str], path: Path) -> None:
     if len(names) > MOST_COLUMNS:
-        raise UserError(f"{path} has {len(names):,} columns, and at most {MOST_COLUMNS:,} are read. Keep those that can help.")
+        raise UserError(
+            f"{path} has {len(names):,} columns, and at most {MOST_COLUMNS:,} are read. Keep those that can help."
+        )
     if double := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"{path}: the column {double[0]!r} is there {names.count(double[0])} times. Rename or remove one.")
+        raise UserError(
+            f"{path}: the column {double[0]!r} is there {names.count(double[0])} times. Rename or remove one."
+        )
     if "" in names:
         number = names.index("") + 1
         if number > 1 or len(names) < 2:
@@ -230,7 +247,9 @@ def _column(frame: pandas.DataFrame, name: str | None, option: str, path: Path) 
         return str(name)
     listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
     if not name:
-        raise UserError(f"Which column of {path} is to be told? Say it: make data SOURCE={path} TARGET=COLUMN. There are: {listed}")
+        raise UserError(
+            f"Which column of {path} is to be told? Say it: make data SOURCE={path} TARGET=COLUMN. There are: {listed}"
+        )
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     remedy = f"Did you mean {option}={near[0]}?" if near else f"There are: {listed}"
     raise UserError(f"{path} has no column {name}. {remedy}")
