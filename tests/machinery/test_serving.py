@@ -426,9 +426,12 @@ def test_bad_http_is_a_4xx_or_5xx_of_the_protocol_only(server, name):
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(start + RAW[name])
         connection.shutdown(socket.SHUT_WR)
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    code = int(answer.split()[1])
-    assert 400 <= code < 500, answer[:300]
+        try:
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        except ConnectionResetError:  # it was refused before it was sent
+            assert "100 kB" in name
+            return
+    assert 400 <= int(answer.split()[1]) < 500, answer[:300]
     assert b"Traceback" not in answer
 
 
