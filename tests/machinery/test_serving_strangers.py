@@ -244,7 +244,9 @@ def test_sigterm_with_a_silent_connection_takes_seconds(bundle, serving_python):
         assert stop_with_silent_connection(server_target) < 5
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET /health/pi", head(900), head(900) + b"{"], ids=["nothing", "line", "head", "body"])
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /health/pi", head(900), head(900) + b"{"], ids=["nothing", "line", "head", "body"]
+)
 def test_a_request_that_does_not_arrive_is_given_up(target, sent):
     with target.connect() as connection:
         connection.sendall(sent)

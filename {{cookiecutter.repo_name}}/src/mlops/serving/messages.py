@@ -50,8 +50,10 @@ def parse_form(body: bytes, content_type: str) -> dict[str, Any]:
     for name, text in fields.items():
         if name == "json":
             message |= parse(text)
-        else:
-            message[name] = text if name in ("binData", "strData") else parse(text)
+        elif name == "binData":
+            message[name] = text
+        elif name in ("data", "meta"):
+            message[name] = parse(text)
     if not message:
         raise Refusal(415, "A form holds `json`, a message, or `data` or `binData`. Or send application/json.")
     return message
@@ -78,7 +80,11 @@ def payload(message: dict[str, Any]) -> tuple[Any, list[str], str]:
         raise Refusal(400, "data.names must be a list.")
     if (values is None) == (tensor is None):
         raise Refusal(400, '"data" must hold either "ndarray" or "tensor".')
-    return (values, names, "ndarray") if tensor is None else (_tensor(tensor), names, "tensor")
+    if tensor is not None:
+        return _tensor(tensor), names, "tensor"
+    if not isinstance(values, list):
+        raise Refusal(400, "data.ndarray must be a list of numbers.")
+    return values, names, "ndarray"
 
 
 def part(message: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -86,7 +92,7 @@ def part(message: dict[str, Any], *names: str) -> dict[str, Any]:
     for name in names:
         message = {} if message.get(name) is None else message[name]
         if not isinstance(message, dict):
-            raise Refusal(400, f'"{name}" must be an object, or left out.')
+            raise Refusal(400, f'"{".".join(names)}" must be an object, or left out.')
     return message
 
 
@@ -131,8 +137,7 @@ def echo(message: dict[str, Any]) -> dict[str, Any]:
     """Return what of a request's meta goes back with the answer: its puid and its tags."""
     if "meta" not in message:
         return {}
-    meta = part(message, "meta")
-    puid, tags = meta.get("puid"), part(meta, "tags")
+    puid, tags = part(message, "meta").get("puid"), part(message, "meta", "tags")
     if not isinstance(puid, str | None):
         raise Refusal(400, '"meta.puid" must be text, or left out.')
     kept = {key: value for key, value in (("puid", puid), ("tags", tags)) if value}

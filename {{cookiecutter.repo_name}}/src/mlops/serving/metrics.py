@@ -31,6 +31,7 @@ class Metrics:
     def __init__(self) -> None:
         prometheus_client.disable_created_metrics()
         self.requests = Counter("model_requests", "Requests for predictions, by HTTP status", ["code"])
+        self.requests.labels(200)
         self.feedback = Counter(FEEDBACK, "Feedback received")
         self.reward = Gauge(f"{FEEDBACK}_reward", "Sum of its rewards")
         self._own: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -35,7 +36,7 @@ class Protocol(HttpToolsProtocol):
             self.send_400_response(f"The head of the request is over {HEAD_BYTES // 1024} KiB.")
 
 
-async def end_slow_requests(connections: set[Protocol]) -> None:
+async def end_slow_requests(connections: set[Any]) -> None:
     """End connections whose next request does not arrive whole in time."""
     while True:
         await asyncio.sleep(1)
