@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 from conftest import TEMPLATE, as_in_a_terminal
 
@@ -121,22 +122,24 @@ class Releases:
 class Small(Releases):
     """A template of a few files, so that a test can take many releases of it; its own `src/mlops` holds no program."""
 
-    FILES = {
+    FILES: ClassVar = {
         "Makefile": "".join(f"verb-{number}:\n\t@echo {number}\n\n" for number in range(8)),
         "README.md": "# {{ cookiecutter.project_name }}\n" + "".join(f"\nParagraph {number}.\n" for number in range(8)),
         "pyproject.toml": '[project]\nname = "{{ cookiecutter.repo_name }}"\ndependencies = [\n'
         + "".join(f'  "library-{name}==1.0",\n' for name in "abcdefgh")
         + ']\n\n[tool.upgrade]\nteam = ["src/team/*", "tests/*", "README.md", "pyproject.toml"]\n',
-        "config.yml": "region: {{ cookiecutter.region }}\n" + "".join(f"setting_{number}: {number}\n" for number in range(8)),
+        "config.yml": "region: {{ cookiecutter.region }}\n"
+        + "".join(f"setting_{number}: {number}\n" for number in range(8)),
         "docs/guide.md": "".join(f"Step {number}.\n\n" for number in range(8)),
         "src/mlops/__init__.py": "",
         "src/mlops/runs.py": "".join(f"RUNS_{number} = {number}\n" for number in range(8)),
         "src/mlops/client.py": "".join(f"CLIENT_{number} = {number}\n" for number in range(8)),
         "src/team/model.py": "".join(f"MODEL_{number} = {number}\n" for number in range(8)),
-        "src/team/data.py": "from mlops import client\n" + "".join(f"DATA_{number} = {number}\n" for number in range(8)),
+        "src/team/data.py": "from mlops import client\n"
+        + "".join(f"DATA_{number} = {number}\n" for number in range(8)),
         "tests/test_client.py": "from mlops import client\n\n\ndef test_it():\n    assert client.CLIENT_1\n",
     }
-    QUESTIONS = {
+    QUESTIONS: ClassVar = {
         "project_name": "Small",
         "repo_name": "small",
         "region": "asia",
@@ -172,7 +175,9 @@ def upgrade(team: Path, *arguments: object, code: int | None = 0, **env: str) ->
     return done
 
 
-def upgrade_by_the_templates(team: Path, *arguments: object, code: int | None = 0, **env: str) -> subprocess.CompletedProcess:
+def upgrade_by_the_templates(
+    team: Path, *arguments: object, code: int | None = 0, **env: str
+) -> subprocess.CompletedProcess:
     """The same with this template's program, in a repository of `Small`."""
     return upgrade(team, *arguments, code=code, **({"PYTHONPATH": str(TEMPLATE / ROOT / "src")} | env))
 
@@ -181,11 +186,23 @@ def create(releases: Releases, output: Path, version: str = FIRST, **answers: st
     """A repository made by `cruft create`."""
     call(
         output,
-        *("cruft", "create", releases.folder, "--checkout", f"v{version}" if version[1:2] == "." else version, "--no-input", "--default-config"),
+        *(
+            "cruft",
+            "create",
+            releases.folder,
+            "--checkout",
+            f"v{version}" if version[1:2] == "." else version,
+            "--no-input",
+            "--default-config",
+        ),
         *("--output-dir", output, "--extra-context", json.dumps(answers)),
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     )
-    return next(output / name for name in (answers.get("repo_name", ""), "digit-reader", "small") if name and (output / name).is_dir())
+    return next(
+        output / name
+        for name in (answers.get("repo_name", ""), "digit-reader", "small")
+        if name and (output / name).is_dir()
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -6,7 +6,6 @@ What is refused, merged or interrupted is in the other files of this name, with 
 import ast
 import json
 import os
-import shlex
 import shutil
 import stat
 import subprocess
@@ -112,9 +111,12 @@ def upgraded(first, made, tmp_path_factory):
     append(team / "aisg-context/k8s/volume-owner.yml", "# Ours.")
     append(team / "docker/vscode.Dockerfile", "# Ours.")
     linked = json.loads((team / ".cruft.json").read_text())
-    (team / ".cruft.json").write_text(json.dumps(linked | {"skip": ["tests/images/*"]}))  # as cruft create --skip does
+    linked |= {"skip": ["tests/images/*"], "template": str(releases.folder)}  # as cruft create --skip does
+    (team / ".cruft.json").write_text(json.dumps(linked))
     (team / "src/digit_reader/ours.py").write_text("OURS = 1\n")
-    (team / "src/jinja2.py").write_text("raise SystemExit('cookiecutter imports another one')\n")  # make exports PYTHONPATH=src
+    (team / "src/jinja2.py").write_text(
+        "raise SystemExit('cookiecutter imports another one')\n"
+    )  # make exports PYTHONPATH=src
     (team / HYPERBAND).unlink()
     project = (team / "pyproject.toml").read_text()
     (team / "pyproject.toml").write_text(project.replace("skip = []", 'skip = ["docker/train.Dockerfile"]'))
@@ -309,7 +311,14 @@ def over_an_existing_one(releases, output):
     return team
 
 
-@pytest.mark.parametrize("way", [by_cruft, by_cookiecutter, by_replay, over_an_existing_one])
+@pytest.mark.parametrize(
+    "way",
+    [
+        by_cruft,
+        by_cookiecutter,
+        *(pytest.param(way, marks=pytest.mark.slow) for way in (by_replay, over_an_existing_one)),
+    ],
+)
 def test_however_a_repository_began_an_upgrade_makes_it_the_new_release(releases, tmp_path, way):
     for version in (NEXT, "1.2.0"):
         for path in ("Makefile", TRAIN):
@@ -324,9 +333,11 @@ def test_however_a_repository_began_an_upgrade_makes_it_the_new_release(releases
     fresh = create(releases, tmp_path / "fresh", "1.2.0", **answers)
     git(fresh, "init", "--quiet")
     assert contents(team) == contents(fresh)
-    assert (team / ".cruft.json").read_bytes() == (fresh / ".cruft.json").read_bytes()
+    if (team / ".cruft.json").exists():  # a folder is recorded only where cruft has done it
+        assert (team / ".cruft.json").read_bytes() == (fresh / ".cruft.json").read_bytes()
+    assert (team / ".cruft.json").exists() == (way in (by_cruft, over_an_existing_one))
     commit(team)
-    assert "Up to date" in upgrade(team).stdout  # the address is known now
+    assert "Up to date" in upgrade(team, *template_is(releases)).stdout
 
 
 def test_plain_cookiecutter_and_cruft_make_the_same_files(releases, made, tmp_path):
@@ -396,7 +407,10 @@ def scheduled(team, tmp_path):
 
     def run(code: int, **variables: str) -> str:
         command = ["sh", "src/mlops/upgrade/scheduled_check.sh"]
-        env = environment(UPGRADE_VENV=str(venv), GITHUB_ACTIONS="", TEMPLATE="") | variables
+        env = (
+            environment(UPGRADE_VENV=str(venv), GITHUB_ACTIONS="", TEMPLATE="", GH_TOKEN="", UPGRADE_TOKEN="")
+            | variables
+        )
         done = subprocess.run(command, cwd=team, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
@@ -404,27 +418,74 @@ def scheduled(team, tmp_path):
     return run
 
 
-def test_the_scheduled_check_warns_of_what_fits_and_fails_for_what_conflicts(team, releases, scheduled):
-    link = json.loads((team / ".cruft.json").read_text())
-    (team / ".cruft.json").write_text(json.dumps(link | {"template": str(releases.folder)}))
-    commit(team)
-    assert "Up to date" in scheduled(0, TEMPLATE="not needed any more")
+GH = """#!/bin/sh
+echo "gh $*" >>{calls}
+case $2 in
+    list) cat {number} ;;
+    create | edit) while [ "$1" != --body-file ]; do shift; done; cp "$2" {body}; echo 7 >{number} ;;
+    close) : >{number} ;;
+esac
+"""
+CURL = """#!/bin/sh
+echo "curl $*" >>{calls}
+case "$*" in
+    *state=opened*) [ -s {number} ] && echo '[{{"iid": 7}}]' || echo '[]' ;;
+    *state_event=close*) : >{number} ;;
+    *description@*) file=${{*##*description@}}; cp "${{file%% *}}" {body}; echo 7 >{number} ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("host", ["GitHub", "GitLab"])
+def test_the_scheduled_check_keeps_one_issue(team, releases, scheduled, tmp_path, host):
+    """With stand-ins for gh and curl, which say what they were asked: no host was asked in earnest."""
+    files = {name: tmp_path / name for name in ("calls", "number", "body")}
+    for file in files.values():
+        file.touch()
+    (tmp_path / "bin").mkdir()
+    for name, text in (("gh", GH), ("curl", CURL)):
+        (tmp_path / "bin" / name).write_text(text.format(**files))
+        (tmp_path / "bin" / name).chmod(0o755)
+    variables = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "TEMPLATE": str(releases.folder)}
+    if host == "GitHub":
+        variables |= {"GH_TOKEN": "x", "GITHUB_ACTIONS": "true"}
+    else:
+        variables |= {"UPGRADE_TOKEN": "x", "CI_API_V4_URL": "https://git.example.com/api/v4", "CI_PROJECT_ID": "5"}
+
+    def told() -> str:
+        calls = files["calls"].read_text()
+        files["calls"].write_text("")
+        return calls
+
+    assert "Up to date" in scheduled(0, **variables)
+    assert len(told().splitlines()) == 1  # looked for an issue, and found none
     append(releases.root / "Makefile", "# A line.")
     releases.release(NEXT, "- A line.")
-    assert "1.1.0 is newer, and fits" in scheduled(3)  # a warning by the pipeline's own rule
-    pipeline = yaml.safe_load(next(releases.root.glob("*gitlab-ci.yml*")).read_text())
-    assert pipeline["upgrade-check"]["allow_failure"] == {"exit_codes": 3}
-    assert "\n::warning title=" in scheduled(0, GITHUB_ACTIONS="true")
+    scheduled(0, **variables)
+    assert ("issue create --title A newer release" in told()) or host == "GitLab"
+    assert f"Version {NEXT} fits" in files["body"].read_text() and "- A line." in files["body"].read_text()
     append(team / "Makefile", "# Our line.")
     commit(team)
-    assert "conflicts with your changes in 1 of your files" in scheduled(4)
-    assert "\n::error title=" in scheduled(4, GITHUB_ACTIONS="true")
+    scheduled(0, **variables)
+    assert ("issue edit 7" if host == "GitHub" else "--request PUT") in told()
+    assert "conflicts with your changes in 1 of your files" in files["body"].read_text()
+    git(team, "revert", "--no-edit", "HEAD")
+    upgrade(team, *template_is(releases))
+    commit(team)
+    scheduled(0, **variables)
+    assert ("issue close 7" if host == "GitHub" else "state_event=close") in told()
+    if host == "GitLab":  # without a token, the exit code says it, which the pipeline takes for a warning
+        pipeline = yaml.safe_load(next(releases.root.glob("*gitlab-ci.yml*")).read_text())
+        assert pipeline["upgrade-check"]["allow_failure"] == {"exit_codes": 3}
 
 
 def test_the_scheduled_check_says_what_it_needs_and_passes_where_the_template_is_not_known(team, releases, scheduled):
+    append(releases.root / "Makefile", "# A line.")
+    releases.release(NEXT, "- A line.")
+    assert "is a folder of another machine" in scheduled(0)  # as cruft records it
     (team / ".cruft.json").unlink()
     commit(team)
-    assert "fits without a conflict" in scheduled(3, TEMPLATE=str(releases.folder))
+    assert f"Version {NEXT} fits" in scheduled(3, TEMPLATE=str(releases.folder))
     scheduled(1, TEMPLATE=str(team / "nowhere"))
     assert "NOT CHECKED: The template's address is not known" in scheduled(0)
     assert scheduled(0, GITHUB_ACTIONS="true").startswith("::notice title=NOT CHECKED::")
@@ -437,8 +498,11 @@ def test_make_hands_everything_on(team, releases, tmp_path):
     releases.release(NEXT, "- A line.")
     releases.release("1.2.0", "- Nothing.")
     given = [f"UPGRADE_VENV={venv}", f"TEMPLATE={releases.folder}", f"VERSION={NEXT}"]
+    # A shell's own variables choose no release and change no answer.
+    around = {"VERSION": "32 (Container Image)", "TEMPLATE": "/nowhere", "ANSWERS": "x", "UPGRADE_VENV": str(venv)}
+    assert "Up to date" in call(team, "make", "upgrade-check", **around).stdout
     done = call(team, "make", "upgrade-check", *given, code=2)
-    assert "1.1.0 is newer, and fits" in done.stdout and "Error 3" in done.stderr
+    assert "Version 1.1.0 fits" in done.stdout and "Error 3" in done.stderr
     call(team, "make", "upgrade", *given, """ANSWERS=author_name="it's us" project_name='A "B"'""")
     answers = json.loads((team / ".template-answers.json").read_text())["answers"]
     assert (answers["author_name"], answers["project_name"]) == ("it's us", 'A "B"')

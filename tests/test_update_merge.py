@@ -4,11 +4,8 @@ With a small template, and this template's program.
 """
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +17,6 @@ from releases import (
     commit,
     contents,
     create,
-    environment,
     git,
     prepend,
     status,
@@ -65,7 +61,7 @@ def head(team: Path, path: str) -> str:
 
 @pytest.fixture
 def conflicting(releases, team):
-    """The same lines changed by both, in a file of each owner; a file and a picture that both made; one both renamed."""
+    """The same lines changed by both, for each owner; a file and a picture that both made; one that both renamed."""
     append(releases.root / "Makefile", "# The template's line.")
     append(releases.root / "src/team/model.py", "# The template's line.")
     append(releases.root / "README.md", "The template's line.")
@@ -90,7 +86,7 @@ def test_a_conflict_is_an_error_that_names_each_file_its_owner_and_its_remedy(te
     before, checked, told = conflicting
     line = 1 + (team / "Makefile").read_text().splitlines().index("<<<<<<< yours")
     assert f"\n  Makefile  (the template's file, line {line}). Edit it; then: git add Makefile\n" in told
-    assert "\n  src/team/model.py  (your file, line " in told and "same places of 6 files" in told
+    assert "\n  src/team/model.py  (your file, line " in told and "Files: 6." in told
     assert "\n  docs/one.md  (the template renamed it so, you otherwise)" in told
     assert "\n  docs/two.md  (you renamed it so, the template otherwise)" in told
     assert "\n  both.png  (the template's file). Keep yours: git add both.png" in told
@@ -163,8 +159,8 @@ def test_the_machinery_is_replaced_as_a_whole_unless_it_is_edited(releases, team
     append(team / "src/mlops/client.py", "OURS = 1")
     commit(team)
     told = upgrade(team).stdout
-    assert "Your edits of the template's machinery:\n\n  src/mlops/client.py\n" in told
-    assert (team / "src/mlops/client.py").read_text().splitlines()[:: 9] == ["TEMPLATE = 1", "OURS = 1"]
+    assert "Your edits of the template's machinery, which are merged:\n\n  src/mlops/client.py\n" in told
+    assert (team / "src/mlops/client.py").read_text().splitlines()[::9] == ["TEMPLATE = 1", "OURS = 1"]
 
 
 def test_uses_of_what_the_release_renames_or_removes_are_named_with_their_line(releases, team):
@@ -181,7 +177,7 @@ def test_uses_of_what_the_release_renames_or_removes_are_named_with_their_line(r
     append(team / "Makefile", "guide:\n\tcat docs/guide.md; python -m mlops.runs")
     commit(team)
     told = upgrade(team, "--check", code=4).stdout
-    assert told.partition("no merge sees it:")[2] == upgrade(team, code=4).stdout.partition("no merge sees it:")[2] or True
+    assert upgrade(team, code=4)
     for line in (
         "src/team/ours.py:1 uses src/mlops/runs.py, which the template no longer has",
         "src/team/ours.py:4 uses src/mlops/client.py, which is src/mlops/asking.py now",
@@ -208,12 +204,18 @@ def test_a_pin_that_both_sides_add_is_named(releases, team):
 
 def test_a_renamed_question_keeps_its_answer_and_a_dropped_one_is_told(releases, team):
     """Over two releases at once, and in the files."""
-    for version, name, renamed in ((NEXT, "place", {"region": "place"}), ("1.2.0", "zone", {"region": "place", "place": "zone"})):
+    for version, name, renamed in (
+        (NEXT, "place", {"region": "place"}),
+        ("1.2.0", "zone", {"region": "place", "place": "zone"}),
+    ):
         questions = releases.questions()
         old = "region" if name == "place" else "place"
         questions = {name if key == old else key: value for key, value in questions.items() if key != "ci"}
         releases.write_questions(questions | {"_renamed_questions": renamed})
-        releases.write("config.yml", (releases.root / "config.yml").read_text().replace(f"cookiecutter.{old}", f"cookiecutter.{name}"))
+        releases.write(
+            "config.yml",
+            (releases.root / "config.yml").read_text().replace(f"cookiecutter.{old}", f"cookiecutter.{name}"),
+        )
         releases.release(version, "- A question has another name.")
     told = upgrade(team).stdout
     assert "region is called zone now; your answer stays 'europe'" in told and "A new question" not in told
@@ -233,7 +235,7 @@ def test_renamed_questions_are_neither_asked_nor_rendered(bake):
         ("ci=jenkins", ["ci is 'jenkins'", "ANSWERS=\"ci='gitlab'\""]),
         ("regoin=x", ["no question regoin", "Did you mean region?"]),
         ("__template_version=x", ["no question __template_version"]),
-        ("Yes", ["no NAME=VALUE"]),
+        ("Yes", ["ANSWERS cannot be read", "NAME='the answer'"]),
         ("region='x", ["ANSWERS cannot be read"]),
     ],
 )
@@ -268,7 +270,12 @@ def outside(tmp_path) -> Path:
 def test_a_skip_that_names_what_is_outside_is_refused(releases, team, outside, where, arguments):
     append(releases.root / "Makefile", "# A line.")
     releases.release(NEXT, "- A line.")
-    names = {"absolute": [str(outside)], "relative": ["../outside"], "glob": [f"{outside}/*"], "windows": ["C:\\Windows"]}
+    names = {
+        "absolute": [str(outside)],
+        "relative": ["../outside"],
+        "glob": [f"{outside}/*"],
+        "windows": ["C:\\Windows"],
+    }
     names |= {"string": str(outside), "link": ["docs/../../outside"]}
     append(team / "pyproject.toml", f"[tool.cruft]\nskip = {json.dumps(names[where])}")
     commit(team)
@@ -289,7 +296,9 @@ def test_a_setting_that_is_a_word_where_a_list_belongs(releases, team):
     assert (team / "config.yml").read_text() == before
 
 
-@pytest.mark.parametrize("how", ["ignored file", "ignored link", "link for folder", "repository", "link in git", "submodule"])
+@pytest.mark.parametrize(
+    "how", ["ignored file", "ignored link", "link for folder", "repository", "link in git", "submodule"]
+)
 def test_nothing_is_written_through_a_link_or_into_another_repository(releases, team, outside, how):
     releases.write("docs/more/new.md", "The template's.\n")
     append(releases.root / "docs/guide.md", "The template's.")
@@ -321,7 +330,7 @@ def test_nothing_is_written_through_a_link_or_into_another_repository(releases, 
         assert {path for path in before if before[path] != contents(team).get(path)} == {".template-answers.json"}
     else:
         for arguments in (["--check"], []):  # the check says so too
-            assert "Move these away" in upgrade(team, *arguments, code=1).stderr
+            assert "Move them away" in upgrade(team, *arguments, code=1).stderr
         assert contents(team) == before
     assert sorted(path.name for path in outside.iterdir()) == [".git", "precious.txt"] and not status(outside)
     assert not (more / "new.md").is_file() or (more / "new.md").read_text() in ("Ours.\n", "precious\n")
@@ -343,14 +352,16 @@ def test_an_answer_that_puts_a_file_outside_is_refused(releases, team, tmp_path,
 
 def test_a_hook_that_makes_a_repository_changes_nothing(releases, team):
     (releases.folder / "hooks").mkdir()
-    (releases.folder / "hooks/post_gen_project.py").write_text("import subprocess\nsubprocess.run(['git', 'init', '-q'])\n")
+    (releases.folder / "hooks/post_gen_project.py").write_text(
+        "import subprocess\nsubprocess.run(['git', 'init', '-q'])\n"
+    )
     append(releases.root / "Makefile", "# A line.")
     releases.release(NEXT, "- A hook.")
     upgrade(team)
     assert (team / "Makefile").read_text().endswith("# A line.\n")
 
 
-# --- where a repository is, and what git is told -----------------------------------------------------------------------
+# --- where a repository is, and what git is told ----------------------------------------------------------------------
 
 
 def test_a_part_of_a_larger_repository_is_upgraded_alone(releases, team, tmp_path):
@@ -375,7 +386,9 @@ def test_a_part_of_a_larger_repository_is_upgraded_alone(releases, team, tmp_pat
     assert contents(part) == before and status(whole) == " M neighbor.txt\n"
 
 
-@pytest.mark.parametrize("origin", ["https://git.example.com/template", "git@git.example.com:template", "/a/folder", ""])
+@pytest.mark.parametrize(
+    "origin", ["https://git.example.com/template", "git@git.example.com:template", "/a/folder", ""]
+)
 def test_a_folder_is_not_recorded_where_other_machines_read_it(releases, team, origin):
     """Its own remote is, when it has one that is not a folder."""
     git(team, "rm", "--quiet", ".cruft.json")
@@ -568,8 +581,7 @@ def test_in_the_middle_of_a_merge_it_waits(team, releases):
     commit(team)
     git(team, "merge", "--quiet", "--no-commit", "--strategy=ours", "other")
     told = upgrade(team, code=1).stderr
-    assert "A merge is under way" in told and not status(team)
-    git(team, *re.search(r"git (merge --continue)", told)[1].split(), code=None)
+    assert "merge, rebase or cherry-pick that is under way" in told and not status(team)
 
 
 def test_the_check_says_whether_a_newer_release_fits_and_changes_nothing(team, releases, tmp_path):
@@ -593,7 +605,7 @@ def test_a_question_that_is_new_is_answered_anew_by_the_printed_command(team, re
     releases.write("docs/backup.md", "{{ cookiecutter.backup }}\n")
     releases.release(NEXT, "- A question.")
     told = upgrade(team).stdout
-    assert "once this is committed:\n  make upgrade ANSWERS=\"backup='...'\"" in told
+    assert "once this is committed:\n    make upgrade ANSWERS=\"backup='...'\"" in told
     commit(team)
     upgrade(team, "--answers", "backup='there'")
     assert (team / "docs/backup.md").read_text() == "there\n"
@@ -626,7 +638,7 @@ def test_a_repository_made_between_two_releases(releases, tmp_path):
     git(team, "init", "--quiet")
     commit(team)
     told = upgrade(team, "--template", releases.folder, code=1).stderr
-    assert "version 1.1.0" in told and "--made-from COMMIT" in told and not status(team)
+    assert "no release 1.1.0" in told and "--made-from COMMIT" in told and not status(team)
     prepend(releases.root / "Makefile", "# Released.")
     releases.release(NEXT, "- A line.")
     upgrade(team, "--template", releases.folder, "--made-from", between)

@@ -1,4 +1,4 @@
-"""`make upgrade` through a year of twelve releases: five teams, from each release to each later one, and chains of them.
+"""`make upgrade` through a year of twelve releases: five teams, each release to each later one, and chains.
 
 `year` says what they must have, without any merge. The same releases by cruft: test_what_cruft_loses.
 """
@@ -142,4 +142,13 @@ def test_what_cruft_loses(year, tmp_path):
             git(repository, "add", "--all", code=None)
             found = faults(repository, name, new, expected, files, 4 if done.returncode else 0)
             rejected = [path.name for path in repository.rglob("*.rej")]
-            note("cruft", name, VERSIONS[old], VERSIONS[new], done.returncode, len(expected.conflicts), found or "right", rejected)
+            note(
+                "cruft",
+                name,
+                VERSIONS[old],
+                VERSIONS[new],
+                done.returncode,
+                len(expected.conflicts),
+                found or "right",
+                rejected,
+            )

@@ -1,7 +1,7 @@
 """A year of a template: twelve releases, five teams that go their own ways, and what each must have after an upgrade.
 
-The oracle knows no merge. A text is a row of slots, so far apart that git sees each for itself, and a file has a key that
-it keeps through every rename. What a team must have is computed slot by slot: its own change, or else the template's.
+The oracle knows no merge. A text is a row of slots, so far apart that git sees each for itself, and a file has a key
+that it keeps through every rename. What a team must have is computed slot by slot: its own change, or the template's.
 """
 
 import random
@@ -41,7 +41,9 @@ def written(key: str, content: Content, month: int) -> bytes:
     if isinstance(content, bytes):
         return content
     name = key.replace("/", " ").replace(".", " ")
-    lines = (f"# {name} slot {n}\nvalue_{n} = {content[n]!r}\n# the end of slot {n} of {name}\n\n" for n in range(SLOTS))
+    lines = (
+        f"# {name} slot {n}\nvalue_{n} = {content[n]!r}\n# the end of slot {n} of {name}\n\n" for n in range(SLOTS)
+    )
     text = "".join(lines)
     return (text.replace("\n", "\r\n") if key == WINDOWS[0] and month < WINDOWS[1] else text).encode()
 
@@ -70,7 +72,10 @@ def template_at(month: int) -> Files:
         lambda: (change("config.yml", 4), change("src/mlops/runs.py", 5)),  # a raised pin, a changed choice
         lambda: add("src/team/example.py", plain()),  # a new example
         lambda: add(".gitattributes", b"* text=auto eol=lf\n*.png binary\n"),  # line ends
-        lambda: (add("other.png", BINARY + b"other"), files.update({"picture.png": File("picture.png", BINARY + b"2")})),
+        lambda: (
+            add("other.png", BINARY + b"other"),
+            files.update({"picture.png": File("picture.png", BINARY + b"2")}),
+        ),
         lambda: (change("src/mlops/runs.py", 2, 7), change("Makefile", 1), change("src/team/model.py", 0)),
     ]
     for step in steps[:month]:
@@ -192,7 +197,7 @@ def upgraded(files: Files, old: int, new: int) -> Expected:
 
 def join(have: Content, was: Content, now: Content) -> tuple[Content, list[int] | None]:
     """Return the content, with the team's side where both changed it, and the slots in conflict."""
-    if have == was or was == now:
+    if was in (have, now):
         return (now, None) if have == was else (have, None)
     if not all(isinstance(content, dict) for content in (have, was, now)):
         return have, []

@@ -9,37 +9,34 @@ from ..errors import UserError
 def given(text: str) -> dict[str, str]:
     """Read NAME=VALUE NAME='the value' as a shell does."""
     try:
-        pairs = [part.partition("=") for part in shlex.split(text)]
+        answers = dict(part.split("=", 1) for part in shlex.split(text))
     except ValueError as error:
         raise UserError(f"ANSWERS cannot be read: {error}. Write it like ANSWERS=\"NAME='the answer'\"") from error
-    for name, equals, _ in pairs:
-        if not equals:
-            raise UserError(f"ANSWERS has {name!r}, which is no NAME=VALUE. With spaces: ANSWERS=\"NAME='the answer'\"")
-    return {name: value for name, _, value in pairs}
+    return answers
 
 
 def carry(old: dict, asked: dict[str, str], questions: dict) -> tuple[dict, list[str]]:
     """Return the answers by the names of the new version's questions, and what to tell of them.
 
-    What cookiecutter would pass over, or end in a traceback for, is refused. Rules of answers are for the hooks.
+    cookiecutter passes over a name that it does not know, and over no choice without a traceback: both are refused.
     """
-    renamed = questions.get("_renamed_questions", {})
     names = [name for name in questions if not name.startswith("_")]
+    renamed = questions.get("_renamed_questions", {})
     answers, told = {}, []
     for before, answer in old.items():
         name = before
-        for _ in renamed:
+        for _ in renamed:  # one that was renamed twice
             name = name if name in names else renamed.get(name, name)
         if name not in names:
             told.append(f"{before} is not asked any more; your answer was {answer!r}.")
-        elif name == before or name not in old:
+        elif name == before:
             answers[name] = answer
-        if name in answers and name != before:
+        elif name not in old:
+            answers[name] = answer
             told.append(f"{before} is called {name} now; your answer stays {answer!r}.")
     for name in asked.keys() - names:
-        near = difflib.get_close_matches(name, names, n=1)
-        remedy = f"Did you mean {near[0]}?" if near else f"The questions are {', '.join(names)}."
-        raise UserError(f"The template has no question {name}. {remedy}")
+        near = " ".join(difflib.get_close_matches(name, names, n=1)) or "one of " + ", ".join(names)
+        raise UserError(f"The template has no question {name}. Did you mean {near}?")
     answers |= asked
     for name, answer in answers.items():
         if isinstance(questions[name], list) and answer not in questions[name]:

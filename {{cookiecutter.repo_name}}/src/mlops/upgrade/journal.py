@@ -4,7 +4,6 @@ Everything is made in a folder of the git directory first. Then the index is mov
 file, and then each file by one rename. This module imports gitcommand alone: after a kill the others may be half new.
 """
 
-import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from ..gitcommand import git
 
 UNDO = "git add --update . && git restore --source=HEAD --staged --worktree ."  # files in conflict too
-RECORDS = (".cruft.json", ".template-answers.json")  # written last
+LINK, RECORD = RECORDS = (".cruft.json", ".template-answers.json")  # written last
 Changes = dict[str, str | None]  # "MODE OBJECT" for each path that is written, None for one that is removed
 
 
@@ -36,7 +35,9 @@ class Journal:
         """Bring the last commit back; what was written, and edited since, becomes a stash."""
         self.git_path("index.lock").unlink(missing_ok=True)  # of a git that was killed with us
         git(self.team, "add", "--all", ".")
-        git(self.team, "stash", "push", "--quiet", "--message", "what an interrupted upgrade wrote", "--", ".")
+        if written := git(self.team, "stash", "create").strip():
+            git(self.team, "stash", "store", "--message", "what an interrupted upgrade wrote", written)
+        git(self.team, "restore", "--source=HEAD", "--staged", "--worktree", ".")
         self.discard()
 
     def write(self, changes: Changes, conflicts: dict[str, dict[str, str]]) -> None:
@@ -45,6 +46,8 @@ class Journal:
         half = self.folder.with_name(self.folder.name + ".half")
         shutil.rmtree(half, ignore_errors=True)
         self.prepare(half, changes, conflicts)
+        if self.git_path("index.lock").exists():
+            raise OSError("another git is at work here, or was killed: there is a file index.lock in .git")
         half.rename(self.folder)
         (self.folder / "index").replace(self.git_path("index"))
         for path in (path for path, entry in changes.items() if not entry):
@@ -73,9 +76,9 @@ class Journal:
         update([f"{entry or gone}\t{self.prefix}{path}\0" for path, entry in changes.items()])
         names = "".join(f"{self.prefix}{path}\0" for path, entry in changes.items() if entry)
         git(files, "checkout-index", "--force", "-z", "--stdin", stdin=names, variables=place)
-        update([f"{gone}\t{self.prefix}{path}\0" for path in conflicts])
-        sides = [(path, *side) for path, entries in conflicts.items() for side in entries.items()]
-        update([f"{entry} {stage}\t{self.prefix}{path}\0" for path, stage, entry in sides])
+        for path, sides in conflicts.items():
+            update([f"{gone}\t{self.prefix}{path}\0"])
+            update([f"{entry} {side}\t{self.prefix}{path}\0" for side, entry in sides.items()])
 
     def discard(self) -> None:
         """Remove the folder; half of one is never found under its name."""

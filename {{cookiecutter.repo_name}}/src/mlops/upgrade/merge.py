@@ -1,7 +1,7 @@
-"""Merge what a release changes into the team's last commit, with `git merge-tree`; the render of the old version is the base.
+"""Merge what a release changes into the team's last commit, by `git merge-tree`.
 
-It happens in a repository of its own, which sees the team's objects. A tree is a dictionary here: "MODE OBJECT" by path.
-Paths are compared and handed to git, never opened: a setting or an answer cannot reach a file.
+It happens in a repository of its own, which has the team's objects. A tree is a dictionary here, "MODE OBJECT" by path:
+a path is compared and handed to git, never opened, so that no setting and no answer reaches a file.
 """
 
 import os
@@ -15,18 +15,16 @@ from typing import NamedTuple
 from ..gitcommand import git, listed
 
 Tree = dict[str, str]
-# Renames: the team's edits follow a file that the template renamed, but no file that only the team has is moved.
-SETTINGS = """
-[core]
-	attributesFile = /dev/null
-	autocrlf = false
-[merge]
-	conflictStyle = merge
-	directoryRenames = false
-	renameLimit = 10000
-	renames = true
-	renormalize = true
-"""
+SETTINGS = {
+    "core.attributesFile": os.devnull,
+    "core.autocrlf": "false",
+    # The team's edits follow a file that the template renamed, but no file that only the team has is moved.
+    "merge.renames": "true",
+    "merge.directoryRenames": "false",
+    "merge.renameLimit": "10000",
+    "merge.conflictStyle": "merge",
+    "merge.renormalize": "true",  # a release may change line ends
+}
 NOBODY = {f"GIT_{who}_{what}": "upgrade" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 ISOLATED = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
 PIN = re.compile(r"""(?m)^[\s"'-]*([\w.-]+)(?:\[.*?\])?==""")
@@ -42,20 +40,18 @@ class Merged(NamedTuple):
 
 
 class Scratch:
-    """A repository for trees of the team's and of the template's; the attributes are those of the newer render."""
+    """The clone of the template, with the team's objects; the attributes are those of the newer render."""
 
-    def __init__(self, team: Path, folder: Path, newer: Path) -> None:
+    def __init__(self, team: Path, clone: Path, newer: Path) -> None:
         self.newer = newer
-        form = git(team, "rev-parse", "--show-object-format").strip()
-        git(folder, "init", "--quiet", "--bare", f"--object-format={form}", "merge.git")
-        (folder / "merge.git/config").write_text((folder / "merge.git/config").read_text() + SETTINGS)
         objects = team / git(team, "rev-parse", "--git-path", "objects").rstrip("\n")
-        place = {"GIT_DIR": str(folder / "merge.git"), "GIT_OBJECT_DIRECTORY": str(objects)}
-        self.variables = place | NOBODY | ISOLATED
+        self.variables = {"GIT_DIR": str(clone), "GIT_OBJECT_DIRECTORY": str(objects)} | NOBODY | ISOLATED
 
     def git(self, *arguments: str, stdin: str | None = None, fine: tuple = (0,), render: Path | None = None) -> str:
         folder = render or self.newer
-        return git(folder, *arguments, stdin=stdin, fine=fine, variables=self.variables | {"GIT_WORK_TREE": str(folder)})
+        settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        variables = self.variables | {"GIT_WORK_TREE": str(folder)}
+        return git(folder, *settings, *arguments, stdin=stdin, fine=fine, variables=variables)
 
     def read(self, tree: str) -> Tree:
         entries = (entry.split("\t", 1) for entry in listed(self.git("ls-tree", "-r", "-z", tree)))

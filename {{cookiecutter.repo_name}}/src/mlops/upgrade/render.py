@@ -1,31 +1,45 @@
-"""Render versions of the template with cookiecutter: python render.py < JOBS.json.
-
-A process of its own, because the template's hooks write to the standard output and error. A job says what it is called,
-which files to render with which answers, where to put what is made, and what .cruft.json records (link).
-"""
+"""Render a version of the template: cookiecutter's work, with .cruft.json as cruft would write it."""
 
 import json
 import logging
-import sys
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from cookiecutter.exceptions import CookiecutterException, FailedHookException
+from cookiecutter.exceptions import CookiecutterException
 from cookiecutter.find import find_template
 from cookiecutter.generate import generate_context, generate_files
 from cookiecutter.prompt import prompt_for_config
 from cookiecutter.utils import create_env_with_context
 from jinja2.exceptions import TemplateError
 
+from ..errors import UserError
+from .journal import LINK
+
+
+@contextmanager
+def without_output() -> Iterator[None]:
+    """Send what hooks print, which is for those who have just made a repository, nowhere; what they refuse is seen."""
+    logging.disable(logging.CRITICAL)  # cookiecutter logs a failed hook with a traceback
+    standard = os.dup(1)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(standard, 1)
+
 
 def as_typed(answer: object) -> object:
     """Return the answer in the form that cookiecutter, which renders what it is given, hands on unchanged."""
     if isinstance(answer, str) and "{" in answer:
-        return "{" * 2 + f" {answer!a} " + "}" * 2  # an expression of Jinja that is the answer
+        return f"{{{{ {answer!a} }}}}"  # an expression of Jinja that is the answer
     return answer
 
 
-def refuse_names_outside(template: str, context: dict) -> None:
-    """cookiecutter writes wherever a rendered name says."""
+def refuse_names_outside(template: Path, context: dict) -> None:
+    """Refuse answers with which cookiecutter would write outside of its folder."""
     environment = create_env_with_context(context)
     root = Path(find_template(template, environment))
     for path in (root, *root.rglob("*")):
@@ -34,31 +48,23 @@ def refuse_names_outside(template: str, context: dict) -> None:
             raise ValueError(f"an answer would put a file outside of the repository: {name}")
 
 
-def render(files: str, made: str, answers: dict, link: dict) -> None:
+def render(template: Path, folder: Path, answers: dict, link: dict) -> Path:
+    """Return the repository that the template makes of the answers; `link` is what .cruft.json says of its origin."""
     typed = {name: as_typed(answer) for name, answer in answers.items()}
-    # A person's own cookiecutter settings must not answer for the team: they are not read.
-    context = generate_context(f"{files}/cookiecutter.json", extra_context=typed)
-    context["cookiecutter"] = prompt_for_config(context, no_input=True)
-    context["cookiecutter"] |= {"_template": link["template"], "_commit": link["commit"]}
-    refuse_names_outside(files, context)
-    repository = generate_files(files, context, made)
-    link = {"template": "", "commit": "", "checkout": "", "context": context, "directory": None} | link
-    text = json.dumps(link, ensure_ascii=False, indent=2, separators=(",", ": "))  # as cruft writes it
-    Path(repository, ".cruft.json").write_text(text + "\n", encoding="utf-8")
-
-
-def main() -> str | None:
-    logging.disable(logging.CRITICAL)  # cookiecutter logs a failed hook with a traceback
-    for job in json.load(sys.stdin):
-        failed = f"The template cannot make {job.pop('what')} with this repository's answers"
-        try:
-            render(**job)
-        except FailedHookException:
-            return f"{failed}, as it says above."
-        except (CookiecutterException, TemplateError, OSError, ValueError) as error:
-            return f"{failed}: {type(error).__name__}: {error}"
-    return None
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        # A person's own settings of cookiecutter must not answer for the team: they are not read.
+        context = generate_context(str(template / "cookiecutter.json"), extra_context=typed)
+        context["cookiecutter"] = prompt_for_config(context, no_input=True)
+        context["cookiecutter"] |= {"_template": link["template"], "_commit": link["commit"]}
+        refuse_names_outside(template, context)
+        with without_output():
+            made = Path(generate_files(str(template), context, str(folder)))
+    except (CookiecutterException, TemplateError, OSError, ValueError) as error:
+        raise UserError(
+            f"Version {link['checkout']} of the template cannot be made with these answers: {error}\nNothing was"
+            " changed. An answer is changed with: make upgrade ANSWERS=\"NAME='the answer'\""
+        ) from error
+    content = {"template": "", "commit": "", "checkout": "", "context": context, "directory": None} | link
+    text = json.dumps(content, ensure_ascii=False, indent=2, separators=(",", ": "))
+    (made / LINK).write_text(text + "\n", encoding="utf-8")
+    return made

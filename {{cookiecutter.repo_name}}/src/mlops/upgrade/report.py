@@ -3,9 +3,9 @@
 import shlex
 
 from ..gitcommand import listed
-from .journal import UNDO
+from .journal import RECORD, UNDO
 from .merge import Merged, Scratch
-from .team import RECORD, Team, record_of
+from .team import Team, record_of
 
 
 def show(title: str, lines: list[str]) -> None:
@@ -14,14 +14,14 @@ def show(title: str, lines: list[str]) -> None:
 
 
 def show_answers(old: dict, new: dict, told: list[str], check: bool) -> None:
-    show("Questions that have changed:", told)
+    again = "" if check else ", once this is committed"
     for name, answer in new.items():
         if name in old and answer != old[name]:
-            print(f"\nAn answer changes: {name} was {old[name]!r} and becomes {answer!r}.")
+            told.append(f"{name} was {old[name]!r} and becomes {answer!r}.")
         elif name not in old and not any(f" {name} " in line for line in told):
-            again = "" if check else ", once this is committed"
-            print(f"\nA new question: {name}. Answered with its default, {answer!r}. Another answer{again}:")
-            print(f"  make upgrade ANSWERS=\"{name}='...'\"")
+            told.append(f"A new question: {name}. Answered with its default, {answer!r}. Another answer{again}:")
+            told.append(f"  make upgrade ANSWERS=\"{name}='...'\"")
+    show("What changes in the questions and answers:", told)
 
 
 def show_changes(scratch: Scratch, before: str, merged: Merged, notes: list[str]) -> None:
@@ -60,13 +60,14 @@ def state(team: Team) -> bool:
     title = "Update from the template" if version == team.version else f"Upgrade the template to {version}"
     keep = f"make test check && git commit --message '{title}'"
     if sides:
-        many = "1 file" if len(sides) == 1 else f"{len(sides)} files"
-        show(f"CONFLICT: you and the template changed the same places of {many}.", [f"{p}  {remedy(team, p, s)}" for p, s in sides.items()])
-        print(f"\nFrom <<<<<<< yours to ======= are your lines, from there to >>>>>>> template-{version} the template's.")
+        remedies = [f"{path}  {remedy(team, path, stages)}" for path, stages in sides.items()]
+        show(f"CONFLICT: you and the template changed the same places. Files: {len(sides)}.", remedies)
+        print(f"\nFrom <<<<<<< yours to ======= are your lines, then the template's to >>>>>>> template-{version}.")
         if "Makefile" in sides:
             print("Until the Makefile is right, make stops with a missing separator.")
         print(f"When all are added: {keep}")
     else:
-        print(f"\nVersion {version} is in your files, and not committed yet. Look at it: git diff --cached\nKeep it: {keep}")
+        print(f"\nVersion {version} is in your files, and not committed yet. Look at it: git diff --cached")
+        print(f"Keep it: {keep}")
     print(f"Undo all of it: {UNDO}")
     return bool(sides)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..gitcommand import GitError, git, listed
+from .journal import LINK, RECORD
 
-LINK, RECORD = ".cruft.json", ".template-answers.json"
+START = "git add --all . && git commit --message 'Start from the template'"
 OUTSIDE = re.compile(r"/|[A-Za-z]:|(.*[/\\])?\.\.([/\\]|$)")
 UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
@@ -28,10 +29,7 @@ def record_of(text: str) -> tuple[str, dict]:
     record = parsed(text, RECORD)
     version, answers = record.get("template_version"), record.get("answers")
     if not re.fullmatch(r"\d+\.\d+\.\d+", str(version)) or not isinstance(answers, dict):
-        raise UserError(
-            f"{RECORD} does not say which version of the template this repository was made from, and with which"
-            f" answers. An earlier one: git log --oneline -- {RECORD}"
-        )
+        raise UserError(f"{RECORD} has no version or no answers. An earlier one: git log --oneline -- {RECORD}")
     return version, answers
 
 
@@ -40,16 +38,15 @@ class Team:
 
     def __init__(self) -> None:
         self.folder = Path.cwd()
-        start = "git add --all . && git commit --message 'Start from the template'"
         try:
             self.git("rev-parse", "--show-prefix")
         except FileNotFoundError as error:
             raise UserError("An upgrade needs git; see https://git-scm.com/downloads") from error
         except GitError as error:
-            raise UserError(f"An upgrade needs a git repository: {error}\nTo make one: git init && {start}") from error
+            raise UserError(f"An upgrade needs a git repository: {error}\nTo make one: git init && {START}") from error
         self.tree = self.git("rev-parse", "--verify", "--quiet", "HEAD:./", fine=(0, 1, 128)).strip()
         if not self.tree:
-            raise UserError(f"This folder has no commit yet. Type: {start}")
+            raise UserError(f"This folder has no commit yet. Type: {START}")
         self.version, self.answers = record_of(self.committed(RECORD))
         self.link = parsed(self.committed(LINK), LINK)
         try:
@@ -80,24 +77,16 @@ class Team:
         ends = ("-e", "^<<<<<<< ", "--or", "-e", "^>>>>>>> (template-|theirs)")
         marked = listed(self.git("grep", "-lzIE", "--all-match", *ends, "HEAD", "--", ".", fine=(0, 1)))
         rejected = listed(self.git("ls-files", "--cached", "--others", "-z", "--", "*.rej"))
-        if paths := sorted({*(path.removeprefix("HEAD:") for path in marked), *rejected}):
-            raise UserError(
-                "These files are left from an earlier upgrade: conflict marks (<<<<<<<), or *.rej. Put them right,"
-                " remove the *.rej and commit; then: make upgrade\n\n  " + "\n  ".join(paths)
-            )
+        found = {*(path.removeprefix("HEAD:") for path in marked), *rejected}
+        refuse("left from an earlier upgrade: conflict marks (<<<<<<<), *.rej. Settle them and commit", found)
 
     def refuse_hidden_changes(self) -> None:
-        """Refuse what git is told not to see, and a merge: the upgrade would become a part of it."""
-        for name in UNDER_WAY:
-            if (self.folder / self.git("rev-parse", "--git-path", name).rstrip("\n")).exists():
-                what = name.partition("_HEAD")[0].lower().replace("_", "-").partition("-merge")[0]
-                raise UserError(f"A {what} is under way here. End it: git {what} --continue, or --abort; then: make upgrade")
+        """Refuse a merge, which the upgrade would become a part of, and what git is told not to look at."""
+        found = {name for name in UNDER_WAY if (self.folder / self.git("rev-parse", "--git-path", name)[:-1]).exists()}
+        refuse("of a merge, rebase or cherry-pick that is under way. End it, as git status says", found)
         files = self.git("ls-files", "-v", "--", ".").splitlines()
-        if hidden := [line[2:] for line in files if line[0] == "S" or line[0].islower()]:
-            raise UserError(
-                "git does not look at these files: sparse-checkout, --skip-worktree or --assume-unchanged. End that (git"
-                " sparse-checkout disable, git update-index); then: make upgrade\n\n  " + "\n  ".join(hidden[:10])
-            )
+        hidden = {line[2:] for line in files if line[0] == "S" or line[0].islower()}
+        refuse("hidden from git, by sparse-checkout, --skip-worktree or --assume-unchanged. End that", hidden)
 
     def refuse_obstacles(self, head: dict[str, str], tree: dict[str, str]) -> None:
         """Refuse to write where git ignores something, through a link, or into another repository."""
@@ -109,12 +98,13 @@ class Team:
                     found.add(parent)
             here = self.folder / path
             if here.is_dir() and not here.is_symlink():
-                inside = {str(file.relative_to(self.folder)) for file in here.rglob("*") if not file.is_dir()}
-                found |= inside - tracked
+                files = (file for file in here.rglob("*") if not file.is_dir())
+                found |= {str(file.relative_to(self.folder)) for file in files} - tracked
             elif path not in tracked and (here.exists() or here.is_symlink()):
                 found.add(path)
-        if found:
-            raise UserError(
-                "The template has files where you have something that is not in git. Move these away; then:"
-                " make upgrade\n\n  " + "\n  ".join(sorted(found))
-            )
+        refuse("not in git, and where the template has files. Move them away", found)
+
+
+def refuse(what: str, paths: set[str]) -> None:
+    if paths:
+        raise UserError(f"These are {what}; then: make upgrade\n\n  " + "\n  ".join(sorted(paths)[:20]))

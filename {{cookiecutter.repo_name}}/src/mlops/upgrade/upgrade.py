@@ -1,12 +1,6 @@
-"""Take a release of the template into this repository, and lose nothing of the team's.
+"""Take a release of the template into this repository: `make upgrade`, `make upgrade-check`.
 
-    make upgrade                                   to the newest release
-    make upgrade VERSION=1.2.0                     to this one
-    make upgrade TEMPLATE=https://...              where the template is: the first time, or when it has moved
-    make upgrade ANSWERS="ci_provider='GitLab CI'" with another answer, to the newest release
-    make upgrade-check                             is there a newer release, and does it fit? Changes nothing
-
-Exit codes of this program (make itself ends with 2 whenever one of them is not 0):
+Exit codes (make itself ends with 2 whenever one of them is not 0):
     0    upgraded, or up to date
     1    could not be done or checked; nothing was changed
     2    an option that does not exist
@@ -25,19 +19,18 @@ from pathlib import Path
 from ..errors import UserError
 from ..gitcommand import GitError
 from .answers import carry, given
-from .journal import RECORDS, UNDO, Journal
+from .journal import RECORD, RECORDS, UNDO, Journal
 from .merge import Merged, Scratch, Tree, merge, pinned_twice, replaced_folders, skipped, still_used
 from .report import show, show_answers, show_changes, state
-from .team import RECORD, Team, record_of
+from .team import Team, record_of
 from .template import Template, addresses
 
 FITS, BY_HAND, STOPPED = 3, 4, 130
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
-    about, _, rest = __doc__.partition("\n\n")
     form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="upgrade", description=about, epilog=rest, formatter_class=form)
+    parser = argparse.ArgumentParser(prog="upgrade", description=__doc__, formatter_class=form)
     parser.add_argument("--check", action="store_true", help="say what would happen, and change nothing")
     parser.add_argument("--template", default="", help="the template's address: a URL for git, or a folder")
     parser.add_argument("--version", default="", help="the release to take (default: the newest)")
@@ -46,53 +39,48 @@ def options(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def refuse_changes(team: Team, changed: list[str], asked: argparse.Namespace) -> int:
-    """The tree is not as committed. After an upgrade that is as it should be: then there is nothing to do."""
+def refuse_changes(team: Team, changed: list[str]) -> int:
+    """Say what is in the files after an upgrade that is not committed; refuse all other changes."""
     file = team.folder / RECORD
     now = record_of(file.read_text(encoding="utf-8")) if file.is_file() else None
-    unmerged = team.git("ls-files", "--unmerged", "--", ".")
-    as_asked = now and asked.version.removeprefix("v") in ("", now[0]) and now[1] | given(asked.answers) == now[1]
-    if unmerged or (as_asked and now != (team.version, team.answers)):
+    if now and (now != (team.version, team.answers) or team.git("ls-files", "--unmerged", "--", ".")):
         print("Nothing to do: an upgrade is in your files already.")
         return BY_HAND if state(team) else 0
-    more = [f"... and {len(changed) - 10} more"] if len(changed) > 10 else []
     raise UserError(
         "There are changes that are not committed, and an upgrade must be able to tell them from the template's:\n\n  "
-        + "\n  ".join(changed[:10] + more)
+        + "\n  ".join(changed[:20])
         + "\n\nCommit them, or put them aside with git stash --include-untracked; then: make upgrade"
     )
 
 
-def join(team: Team, scratch: Scratch, renders: list[Path], label: str, link: bool) -> tuple[Tree, Merged, list[str]]:
-    """Merge the two renders into the last commit; return the commit's tree too, and what to do by hand."""
-    head, base, new = scratch.read(team.tree), *(scratch.add(folder) for folder in renders)
+def join(team: Team, scratch: Scratch, base: Tree, new: Tree, label: str) -> tuple[Merged, list[str]]:
+    """Merge what the release changes into the last commit; return what there is to do by hand, too."""
+    head = scratch.read(team.tree)
     replaced = replaced_folders(head, base, new)
     show("Left out, because you have a file, a link or a submodule in the place of the folder:", sorted(replaced))
-    left_out = [pattern.rstrip("/").split("/") for pattern in (*RECORDS, *replaced, *team.skip)]
-
-    def part(tree: Tree) -> Tree:
-        return {path: entry for path, entry in tree.items() if not any(skipped(path.split("/"), one) for one in left_out)}
-
+    patterns = [pattern.rstrip("/").split("/") for pattern in (*RECORDS, *replaced, *team.skip)]
+    base, new = (
+        {path: entry for path, entry in tree.items() if not any(skipped(path.split("/"), one) for one in patterns)}
+        for tree in (base, new)
+    )
     ours = {path: entry for path, entry in head.items() if path not in RECORDS}
-    merged = merge(scratch, ours, part(base), part(new), label, team.owns)
-    notes = [*still_used(scratch, merged, part(base), part(new)), *pinned_twice(scratch, merged, ours, part(new))]
-    merged.tree.update({name: new[name] for name in RECORDS if link or name == RECORD})
-    machinery = (path for path in sorted({*head, *base}) if path.startswith("src/mlops/"))
-    show("Your edits of the template's machinery:", [path for path in machinery if head.get(path) != base.get(path)])
-    return head, merged, notes
+    edited = [path for path in sorted({*ours, *base}) if path[:10] == "src/mlops/" and ours.get(path) != base.get(path)]
+    show("Your edits of the template's machinery, which are merged:", edited)
+    merged = merge(scratch, ours, base, new, label, team.owns)
+    return merged, [*still_used(scratch, merged, base, new), *pinned_twice(scratch, merged, ours, new)]
 
 
-def run(asked: argparse.Namespace, scratch: Path) -> int:
+def run(asked: argparse.Namespace, folder: Path) -> int:
     team = Team()
     if not asked.check:
         team.refuse_hidden_changes()
         if changed := team.changed():
-            return refuse_changes(team, changed, asked)
+            return refuse_changes(team, changed)
     team.refuse_left_overs()
     known = team.link.get("template") or ""
     where, recorded = addresses(asked.template, known)
     print(f"Asking {where} for its releases ...", flush=True)
-    template = Template(where, scratch)
+    template = Template(where, folder)
     if not template.releases and not asked.version:
         print("It has no release yet: no tag like v1.2.3. There is nothing to take.")
         return 0
@@ -104,31 +92,28 @@ def run(asked: argparse.Namespace, scratch: Path) -> int:
         print(f"Up to date: version {team.version} of the template at {where}.")
         return 0
     link = {"template": recorded or where} | ({"skip": team.link["skip"]} if team.link.get("skip") else {})
-    renders = template.render(
-        [
-            {"what": what, "answers": answered, "link": link | {"commit": commit, "checkout": template.name(commit)}}
-            for what, commit, answered in (("the version that you have", old, team.answers), ("the new version", new, answers))
-        ]
-    )
-    show(f"From version {team.version} to {version}. What its CHANGELOG says:", template.news(team.version, version) or ["-"])
+    renders = [template.render("old", old, team.answers, link), template.render("new", new, answers, link)]
+    show(f"From version {team.version} to {version}.", template.news(team.version, version))
     show_answers(team.answers, record_of((renders[1] / RECORD).read_text(encoding="utf-8"))[1], told, asked.check)
-    return take(team, Scratch(team.folder, scratch, renders[1]), renders, version, bool(recorded), asked.check)
+    return take(team, Scratch(team.folder, template.clone, renders[1]), renders, version, bool(recorded), asked.check)
 
 
-def take(team: Team, scratch: Scratch, renders: list[Path], version: str, link: bool, check: bool) -> int:
+def take(team: Team, scratch: Scratch, renders: list[Path], version: str, linked: bool, check: bool) -> int:
     """Say what the release changes, and unless this is a check, write it."""
-    head, merged, notes = join(team, scratch, renders, f"template-{version}", link)
+    base, new = (scratch.add(folder) for folder in renders)
+    merged, notes = join(team, scratch, base, new, f"template-{version}")
+    merged.tree.update({name: new[name] for name in RECORDS if linked or name == RECORD})
     show_changes(scratch, team.tree, merged, notes)
+    head = scratch.read(team.tree)
     team.refuse_obstacles(head, merged.tree)
-    paths = sorted({path for path in {*head, *merged.tree} if head.get(path) != merged.tree.get(path)})
-    by_hand = bool(merged.conflicts or notes)
+    changes = {path: merged.tree.get(path) for path in {*head, *merged.tree} if head.get(path) != merged.tree.get(path)}
     if check:
         fits = f"conflicts with your changes in {len(merged.conflicts)} of your files" if merged.conflicts else "fits"
         print(f"\nVersion {version} {fits}. Take it with: make upgrade")
         if team.changed():
             print("Commit your changes before: an upgrade starts from the last commit.")
-        return BY_HAND if by_hand else FITS
-    if not paths:
+        return BY_HAND if merged.conflicts or notes else FITS
+    if not changes:
         print("\nNothing to do.")
         return 0
     if team.changed():
@@ -137,10 +122,10 @@ def take(team: Team, scratch: Scratch, renders: list[Path], version: str, link: 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # git's too: a second's work is better finished
     try:
-        Journal(team.folder).write({path: merged.tree.get(path) for path in paths}, merged.conflicts)
+        Journal(team.folder).write(changes, merged.conflicts)
     except (GitError, OSError) as error:
         raise UserError(f"The files could not all be written: {error}\nUndo what was written: {UNDO}") from error
-    return BY_HAND if state(team) or by_hand else 0
+    return BY_HAND if state(team) or notes else 0
 
 
 def stop(number: int, _) -> None:
