@@ -508,6 +508,15 @@ def test_make_hands_everything_on(team, releases, tmp_path):
     assert (answers["author_name"], answers["project_name"]) == ("it's us", 'A "B"')
 
 
+def test_make_upgrade_runs_whatever_state_pyproject_is_in(team, tmp_path):
+    """Its environment is not made of that file, which may hold both sides of a conflict; nor of any file that does."""
+    append(team / "pyproject.toml", "<<<<<<< yours\na\n=======\nb\n>>>>>>> template-1.0.0")
+    venv = venv_like_ours(tmp_path / "venv")
+    done = call(team, "make", "upgrade", f"UPGRADE_VENV={venv}", code=2)
+    assert "pyproject.toml" in done.stderr and "not committed" in done.stderr
+    assert "Up to date" in call(team, "make", "upgrade-check", f"UPGRADE_VENV={venv}").stdout
+
+
 # --- ownership --------------------------------------------------------------------------------------------------------
 
 

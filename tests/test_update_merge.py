@@ -4,6 +4,7 @@ With a small template, and this template's program.
 """
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -518,6 +519,23 @@ def test_git_says_itself_why_a_repository_cannot_be_read(team):
     """One of another user, as in containers."""
     done = upgrade(team, GIT_TEST_ASSUME_DIFFERENT_OWNER="1", code=1)
     assert "safe.directory" in done.stderr
+
+
+def test_an_older_git_is_told(team, tmp_path):
+    (tmp_path / "git").write_text("#!/bin/sh\necho git version 2.34.1\n")
+    (tmp_path / "git").chmod(0o755)
+    done = upgrade(team, code=1, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert "needs git 2.38 or later; this is git version 2.34.1" in done.stderr
+
+
+def test_a_repository_with_longer_hashes(team, releases):
+    shutil.rmtree(team / ".git")
+    git(team, "init", "--quiet", "--object-format=sha256")
+    commit(team)
+    append(releases.root / "Makefile", "# A line.")
+    releases.release(NEXT, "- A line.")
+    upgrade(team)
+    assert (team / "Makefile").read_text().endswith("# A line.\n")
 
 
 @pytest.mark.parametrize(

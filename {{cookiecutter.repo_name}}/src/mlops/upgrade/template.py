@@ -86,7 +86,7 @@ class Template:
 
     def news(self, old: str, new: str) -> list[str]:
         """Return the lines of CHANGELOG.md of the versions after `old`, up to `new`."""
-        found = []
+        found: list[str] = []
         for section in re.split(r"(?m)^(?=## )", self.text(self.releases.get(new, ""), "CHANGELOG.md")):
             version = re.match(r"## (\d+\.\d+\.\d+)\b", section)
             if version and order(old) < order(version[1]) <= order(new):
