@@ -56,8 +56,8 @@ def _check_better_than_trivial(best: runs.Run, dataset: datasets.Dataset) -> Non
         what = "the commonest class" if dataset.schema.outputs.kind == "classes" else "the mean"
         raise UserError(
             f"The best model's {dataset.schema.outputs.metric} is {best.outputs[runs.SCORE]:.4f}, and always answering "
-            f"{what} gives {trivial:.4f}: it learned nothing. Look at the data, its scale, its labels, the training; to "
-            f"package it all the same: make package RUN={best.uuid}"
+            f"{what} gives {trivial:.4f}: it learned nothing. Look at the data, its scale, its labels, the training. "
+            f"To package it all the same: make package RUN={best.uuid}"
         )
 
 
@@ -72,8 +72,8 @@ def _check_samples(answers: list[client.Answer], score: float) -> None:
     if len(wrong) > len(known) / 2 and score > 0.5:
         raise UserError(
             f"{len(wrong)} of {len(known)} samples are answered wrong, and {score:.0%} of the test examples right: the "
-            "data is probably not what the samples are (transposed, inverted, on another scale). Look at the picture or "
-            "at the samples."
+            "data is probably not what the samples are (transposed, inverted, on another scale). Look at the "
+            "picture or the samples."
         )
 
 

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -103,7 +102,9 @@ class Measured(Collector):
             yield _family(CounterMetricFamily, EXAMPLES, "Examples answered", [], {(): self._examples})
             if len(self._found) > 1:  # a number is no class
                 found = {(name,): count for name, count in zip(self.model.class_names(), self._found, strict=True)}
-                yield _family(CounterMetricFamily, "model_predictions", "Examples, by the class found", ["class"], found)
+                yield _family(
+                    CounterMetricFamily, "model_predictions", "Examples, by the class found", ["class"], found
+                )
             # Gauges, although sums: some statistics are below zero, and a counter may not fall.
             for name, text, values in ((SUM, "a statistic", self._sums), (SQUARES, "its square", self._squares)):
                 sums = {(key,): value for key, value in zip(self.inputs.statistics, values, strict=True)}
