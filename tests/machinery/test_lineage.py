@@ -105,7 +105,7 @@ def test_a_repository_of_another_user_gives_gits_own_words_and_no_commit(reposit
         os.chown(path, NOBODY, NOBODY)
     assert lineage.commit(repository) == (None, None)
     told = capfd.readouterr().err
-    assert "recorded without a commit" in told
+    assert "No commit is recorded" in told
     assert "dubious ownership" in told and "safe.directory" in told
 
 
