@@ -30,6 +30,7 @@ from releases import (
     environment,
     git,
     prepend,
+    slow,
     status,
     undo_command,
     upgrade,
@@ -311,14 +312,7 @@ def over_an_existing_one(releases, output):
     return team
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        by_cruft,
-        by_cookiecutter,
-        *(pytest.param(way, marks=pytest.mark.slow) for way in (by_replay, over_an_existing_one)),
-    ],
-)
+@pytest.mark.parametrize("way", [by_cruft, *slow(by_cookiecutter, by_replay, over_an_existing_one)])
 def test_however_a_repository_began_an_upgrade_makes_it_the_new_release(releases, tmp_path, way):
     for version in (NEXT, "1.2.0"):
         for path in ("Makefile", TRAIN):
@@ -349,7 +343,7 @@ def test_plain_cookiecutter_and_cruft_make_the_same_files(releases, made, tmp_pa
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("before", "after"), [("No", "Yes"), ("Yes", "No")])
+@pytest.mark.parametrize(("before", "after"), [("No", "Yes"), *slow(("Yes", "No"))])
 def test_an_answer_changes_and_edits_stay(first, tmp_path, before, after):
     team = create(first, tmp_path, gcr_personal_subdir=before)
     append(team / "Makefile", "# Ours.")
@@ -436,7 +430,7 @@ esac
 """
 
 
-@pytest.mark.parametrize("host", ["GitHub", "GitLab"])
+@pytest.mark.parametrize("host", ["GitHub", *slow("GitLab")])
 def test_the_scheduled_check_keeps_one_issue(team, releases, scheduled, tmp_path, host):
     """With stand-ins for gh and curl, which say what they were asked: no host was asked in earnest."""
     files = {name: tmp_path / name for name in ("calls", "number", "body")}
@@ -506,6 +500,15 @@ def test_make_hands_everything_on(team, releases, tmp_path):
     call(team, "make", "upgrade", *given, """ANSWERS=author_name="it's us" project_name='A "B"'""")
     answers = json.loads((team / ".template-answers.json").read_text())["answers"]
     assert (answers["author_name"], answers["project_name"]) == ("it's us", 'A "B"')
+
+
+def test_make_upgrade_runs_whatever_state_pyproject_is_in(team, tmp_path):
+    """Its environment is not made of that file, which may hold both sides of a conflict; nor of any file that does."""
+    append(team / "pyproject.toml", "<<<<<<< yours\na\n=======\nb\n>>>>>>> template-1.0.0")
+    venv = venv_like_ours(tmp_path / "venv")
+    done = call(team, "make", "upgrade", f"UPGRADE_VENV={venv}", code=2)
+    assert "pyproject.toml" in done.stderr and "not committed" in done.stderr
+    assert "Up to date" in call(team, "make", "upgrade-check", f"UPGRADE_VENV={venv}").stdout
 
 
 # --- ownership --------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ With a small template, and this template's program.
 """
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -19,6 +20,7 @@ from releases import (
     create,
     git,
     prepend,
+    slow,
     status,
     undo_command,
 )
@@ -297,7 +299,7 @@ def test_a_setting_that_is_a_word_where_a_list_belongs(releases, team):
 
 
 @pytest.mark.parametrize(
-    "how", ["ignored file", "ignored link", "link for folder", "repository", "link in git", "submodule"]
+    "how", ["ignored file", "link for folder", "submodule", *slow("ignored link", "repository", "link in git")]
 )
 def test_nothing_is_written_through_a_link_or_into_another_repository(releases, team, outside, how):
     releases.write("docs/more/new.md", "The template's.\n")
@@ -387,7 +389,7 @@ def test_a_part_of_a_larger_repository_is_upgraded_alone(releases, team, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://git.example.com/template", "git@git.example.com:template", "/a/folder", ""]
+    "origin", ["git@git.example.com:template", "/a/folder", *slow("https://git.example.com/template", "")]
 )
 def test_a_folder_is_not_recorded_where_other_machines_read_it(releases, team, origin):
     """Its own remote is, when it has one that is not a folder."""
@@ -518,6 +520,23 @@ def test_git_says_itself_why_a_repository_cannot_be_read(team):
     """One of another user, as in containers."""
     done = upgrade(team, GIT_TEST_ASSUME_DIFFERENT_OWNER="1", code=1)
     assert "safe.directory" in done.stderr
+
+
+def test_an_older_git_is_told(team, tmp_path):
+    (tmp_path / "git").write_text("#!/bin/sh\necho git version 2.34.1\n")
+    (tmp_path / "git").chmod(0o755)
+    done = upgrade(team, code=1, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert "needs git 2.38 or later; this is git version 2.34.1" in done.stderr
+
+
+def test_a_repository_with_longer_hashes(team, releases):
+    shutil.rmtree(team / ".git")
+    git(team, "init", "--quiet", "--object-format=sha256")
+    commit(team)
+    append(releases.root / "Makefile", "# A line.")
+    releases.release(NEXT, "- A line.")
+    upgrade(team)
+    assert (team / "Makefile").read_text().endswith("# A line.\n")
 
 
 @pytest.mark.parametrize(

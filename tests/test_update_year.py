@@ -65,7 +65,7 @@ def faults(repository: Path, name: str, month: int, expected: Expected, before: 
         theirs = written(key, template_at(month)[key].content, month)
         ours = written(key, before[key].content, month)
         if b"\0" in ours:  # a picture holds no marks: the team's is there, the template's is in the index
-            lost = [] if actual == ours else ["all"]
+            lost = [] if actual == ours else [b"all"]
         elif slots := expected.conflicts[key]:  # beside the slots without a conflict, both sides of the others
             told = [line for line in theirs.splitlines() if any(line.startswith(b"value_%d " % n) for n in slots)]
             lost = [line for line in [*wanted.splitlines(), *told] if line not in actual.splitlines()]

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from releases import Small, git
 
@@ -17,7 +17,7 @@ VERSIONS = [f"1.{month}.0" for month in range(12)]
 BINARY = b"\x89PNG\r\n\0"
 OWNED = ("src/team/*", "tests/*")
 WINDOWS = ("src/team/data.py", 9)  # has the line ends of another system before this release
-Content = dict[int, object] | bytes
+Content = Any  # the states of the slots by number, or bytes
 
 
 class File(NamedTuple):
@@ -53,39 +53,41 @@ def template_at(month: int) -> Files:
     files = {path: File(path, plain()) for path in START} | {"picture.png": File("picture.png", BINARY + b"first")}
 
     def change(key: str, *slots: int) -> None:
-        files[key].content.update(dict.fromkeys(slots, f"template {len(done)}"))
+        files[key].content.update(dict.fromkeys(slots, f"template {month_of_it}"))
 
     def move(key: str, path: str) -> None:
         files[key] = files[key]._replace(path=path)
 
-    def add(path: str, content: Content) -> None:
-        files[path] = File(path, content)
-
-    done: list[int] = []
-    steps = [
-        lambda: change("Makefile", 1),
-        lambda: move("tools/check.py", "tools/verify.py"),  # a rename
-        lambda: [move(f"docs/{name}.md", f"manual/{name}.md") for name in ("guide", "faq")],  # a folder that moves
-        lambda: files.pop("tools/old.py"),  # a removed tool
-        lambda: None,  # a new question
-        lambda: None,  # a renamed question
-        lambda: (change("config.yml", 4), change("src/mlops/runs.py", 5)),  # a raised pin, a changed choice
-        lambda: add("src/team/example.py", plain()),  # a new example
-        lambda: add(".gitattributes", b"* text=auto eol=lf\n*.png binary\n"),  # line ends
-        lambda: (
-            add("other.png", BINARY + b"other"),
-            files.update({"picture.png": File("picture.png", BINARY + b"2")}),
-        ),
-        lambda: (change("src/mlops/runs.py", 2, 7), change("Makefile", 1), change("src/team/model.py", 0)),
-    ]
-    for step in steps[:month]:
-        done.append(0)
-        step()
+    for month_of_it in range(1, month + 1):
+        match month_of_it:
+            case 1:
+                change("Makefile", 1)
+            case 2:  # a rename
+                move("tools/check.py", "tools/verify.py")
+            case 3:  # a folder that moves
+                move("docs/guide.md", "manual/guide.md")
+                move("docs/faq.md", "manual/faq.md")
+            case 4:  # a removed tool
+                del files["tools/old.py"]
+            case 7:  # a raised pin; questions change in 5, 6 and 7
+                change("config.yml", 4)
+                change("src/mlops/runs.py", 5)
+            case 8:  # a new example
+                files["src/team/example.py"] = File("src/team/example.py", plain())
+            case 9:  # line ends
+                files[".gitattributes"] = File(".gitattributes", b"* text=auto eol=lf\n*.png binary\n")
+            case 10:  # binary files
+                files["other.png"] = File("other.png", BINARY + b"other")
+                files["picture.png"] = File("picture.png", BINARY + b"2")
+            case 11:
+                change("src/mlops/runs.py", 2, 7)
+                change("Makefile", 1)
+                change("src/team/model.py", 0)
     return files
 
 
 def questions_at(month: int) -> dict:
-    asked = {"project_name": "Small", "repo_name": "small", "region": "asia", "ci": ["github", "gitlab", "none"]}
+    asked: dict = {"project_name": "Small", "repo_name": "small", "region": "asia", "ci": ["github", "gitlab", "none"]}
     if month >= 5:
         asked["backup"] = "no backup"
     if month >= 6:
@@ -177,17 +179,19 @@ class Expected(NamedTuple):
 
 def upgraded(files: Files, old: int, new: int) -> Expected:
     base, target = template_at(old), template_at(new)
-    expected, conflicts = {}, {}
+    expected: Files = {}
+    conflicts: dict[str, list[int]] = {}
     for key in {*files, *target}:
         have, was, now = files.get(key), base.get(key), target.get(key)
         if was is None:
-            expected[key] = have or now
+            if file := have or now:
+                expected[key] = file
             if have and now and have != now:
                 conflicts[key] = []
         elif have is not None and now is None:
             owned = any(fnmatchcase(have.path, pattern) for pattern in OWNED)
             expected |= {key: have} if have != was or owned else {}
-        elif have is not None:
+        elif have is not None and now is not None:
             path = have.path if have.path != was.path else now.path
             content, slots = join(have.content, was.content, now.content)
             expected[key] = File(path, content)

@@ -40,12 +40,15 @@ class Merged(NamedTuple):
 
 
 class Scratch:
-    """The clone of the template, with the team's objects; the attributes are those of the newer render."""
+    """An empty repository with the team's objects; the attributes are those of the newer render."""
 
-    def __init__(self, team: Path, clone: Path, newer: Path) -> None:
+    def __init__(self, team: Path, folder: Path, newer: Path) -> None:
         self.newer = newer
+        form = git(team, "rev-parse", "--show-object-format").strip()
+        git(folder, "init", "--quiet", "--bare", f"--object-format={form}", "merge.git")
         objects = team / git(team, "rev-parse", "--git-path", "objects").rstrip("\n")
-        self.variables = {"GIT_DIR": str(clone), "GIT_OBJECT_DIRECTORY": str(objects)} | NOBODY | ISOLATED
+        place = {"GIT_DIR": str(folder / "merge.git"), "GIT_OBJECT_DIRECTORY": str(objects)}
+        self.variables = place | NOBODY | ISOLATED
 
     def git(self, *arguments: str, stdin: str | None = None, fine: tuple = (0,), render: Path | None = None) -> str:
         folder = render or self.newer
@@ -87,8 +90,8 @@ def replaced_folders(team: Tree, base: Tree, new: Tree) -> set[str]:
 
 def merge(scratch: Scratch, team: Tree, base: Tree, new: Tree, label: str, owned: Callable[[str], bool]) -> Merged:
     first = scratch.git("commit-tree", scratch.write(base), "-m", "base").strip()
-    for name, tree in (("yours", team), (label, new)):  # the names are in the marks of conflicts
-        commit = scratch.git("commit-tree", scratch.write(tree), "-p", first, "-m", name).strip()
+    for name, side in (("yours", team), (label, new)):  # the names are in the marks of conflicts
+        commit = scratch.git("commit-tree", scratch.write(side), "-p", first, "-m", name).strip()
         scratch.git("update-ref", f"refs/heads/{name}", commit)
     told = scratch.git("merge-tree", "--write-tree", "--no-messages", "-z", "yours", label, fine=(0, 1))
     tree, *entries = listed(told)
@@ -97,8 +100,8 @@ def merge(scratch: Scratch, team: Tree, base: Tree, new: Tree, label: str, owned
     for entry in entries:
         description, path = entry.split("\t", 1)
         sides.setdefault(path, {})[description[-1]] = description[:-2]
-    for path, entries in sides.items():
-        match "".join(sorted(entries)):
+    for path, found in sides.items():
+        match "".join(sorted(found)):
             case "13":  # deleted by the team, changed or renamed by the template
                 del merged.tree[path]
                 merged.stays_deleted.append(path)
@@ -107,7 +110,7 @@ def merge(scratch: Scratch, team: Tree, base: Tree, new: Tree, label: str, owned
             case "1":  # renamed by both: the new names have entries of their own
                 merged.tree.pop(path, None)
             case _:
-                merged.conflicts[path] = entries
+                merged.conflicts[path] = found
     for path, now in gone(scratch, base, new).items():
         if now is None and path in team and path not in merged.tree and owned(path):
             merged.tree[path] = team[path]  # something of the team's may use it

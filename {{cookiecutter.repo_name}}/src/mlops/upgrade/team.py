@@ -27,8 +27,8 @@ def parsed(text: str, path: str) -> dict:
 def record_of(text: str) -> tuple[str, dict]:
     """Return the version that a repository was made from, and the answers."""
     record = parsed(text, RECORD)
-    version, answers = record.get("template_version"), record.get("answers")
-    if not re.fullmatch(r"\d+\.\d+\.\d+", str(version)) or not isinstance(answers, dict):
+    version, answers = str(record.get("template_version")), record.get("answers")
+    if not re.fullmatch(r"\d+\.\d+\.\d+", version) or not isinstance(answers, dict):
         raise UserError(f"{RECORD} has no version or no answers. An earlier one: git log --oneline -- {RECORD}")
     return version, answers
 
@@ -39,6 +39,8 @@ class Team:
     def __init__(self) -> None:
         self.folder = Path.cwd()
         try:
+            if re.search(r"\b[01]\.|\b2\.([0-9]|[12][0-9]|3[0-7])\b", found := self.git("version")):
+                raise UserError(f"An upgrade needs git 2.38 or later; this is {found}")
             self.git("rev-parse", "--show-prefix")
         except FileNotFoundError as error:
             raise UserError("An upgrade needs git; see https://git-scm.com/downloads") from error

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..gitcommand import GitError, git
-from .render import render
 
 PASSWORD = re.compile(r"https?://[^/]*@")
 
@@ -86,7 +85,7 @@ class Template:
 
     def news(self, old: str, new: str) -> list[str]:
         """Return the lines of CHANGELOG.md of the versions after `old`, up to `new`."""
-        found = []
+        found: list[str] = []
         for section in re.split(r"(?m)^(?=## )", self.text(self.releases.get(new, ""), "CHANGELOG.md")):
             version = re.match(r"## (\d+\.\d+\.\d+)\b", section)
             if version and order(old) < order(version[1]) <= order(new):
@@ -95,6 +94,8 @@ class Template:
 
     def render(self, what: str, commit: str, answers: dict, link: dict) -> Path:
         """Render a commit with these answers; `link` is for .cruft.json."""
+        from .render import render  # here, because most runs end before: cookiecutter takes a third of a second to load
+
         files = self.scratch / what / "template"
         lf = ("-c", "core.autocrlf=false", "-c", "core.eol=lf")
         git(self.clone, *lf, "worktree", "add", "--quiet", "--detach", str(files), commit)

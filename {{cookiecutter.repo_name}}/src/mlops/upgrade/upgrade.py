@@ -95,7 +95,7 @@ def run(asked: argparse.Namespace, folder: Path) -> int:
     renders = [template.render("old", old, team.answers, link), template.render("new", new, answers, link)]
     show(f"From version {team.version} to {version}.", template.news(team.version, version))
     show_answers(team.answers, record_of((renders[1] / RECORD).read_text(encoding="utf-8"))[1], told, asked.check)
-    return take(team, Scratch(team.folder, template.clone, renders[1]), renders, version, bool(recorded), asked.check)
+    return take(team, Scratch(team.folder, folder, renders[1]), renders, version, bool(recorded), asked.check)
 
 
 def take(team: Team, scratch: Scratch, renders: list[Path], version: str, linked: bool, check: bool) -> int:
