@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 from conftest import TEMPLATE, as_in_a_terminal
 
 ROOT = "{{cookiecutter.repo_name}}"
@@ -25,6 +26,11 @@ IDENTITY = {
     "GIT_EDITOR": "true",
     **{f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
 }
+
+
+def slow(*cases: object) -> list:
+    """Cases of a parametrized test that run with the slow ones."""
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow) for case in cases]
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ from releases import (
     environment,
     git,
     prepend,
+    slow,
     status,
     undo_command,
     upgrade,
@@ -311,14 +312,7 @@ def over_an_existing_one(releases, output):
     return team
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        by_cruft,
-        by_cookiecutter,
-        *(pytest.param(way, marks=pytest.mark.slow) for way in (by_replay, over_an_existing_one)),
-    ],
-)
+@pytest.mark.parametrize("way", [by_cruft, *slow(by_cookiecutter, by_replay, over_an_existing_one)])
 def test_however_a_repository_began_an_upgrade_makes_it_the_new_release(releases, tmp_path, way):
     for version in (NEXT, "1.2.0"):
         for path in ("Makefile", TRAIN):
@@ -349,7 +343,7 @@ def test_plain_cookiecutter_and_cruft_make_the_same_files(releases, made, tmp_pa
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("before", "after"), [("No", "Yes"), ("Yes", "No")])
+@pytest.mark.parametrize(("before", "after"), [("No", "Yes"), *slow(("Yes", "No"))])
 def test_an_answer_changes_and_edits_stay(first, tmp_path, before, after):
     team = create(first, tmp_path, gcr_personal_subdir=before)
     append(team / "Makefile", "# Ours.")
@@ -436,7 +430,7 @@ esac
 """
 
 
-@pytest.mark.parametrize("host", ["GitHub", "GitLab"])
+@pytest.mark.parametrize("host", ["GitHub", *slow("GitLab")])
 def test_the_scheduled_check_keeps_one_issue(team, releases, scheduled, tmp_path, host):
     """With stand-ins for gh and curl, which say what they were asked: no host was asked in earnest."""
     files = {name: tmp_path / name for name in ("calls", "number", "body")}

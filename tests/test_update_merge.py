@@ -20,6 +20,7 @@ from releases import (
     create,
     git,
     prepend,
+    slow,
     status,
     undo_command,
 )
@@ -298,7 +299,7 @@ def test_a_setting_that_is_a_word_where_a_list_belongs(releases, team):
 
 
 @pytest.mark.parametrize(
-    "how", ["ignored file", "ignored link", "link for folder", "repository", "link in git", "submodule"]
+    "how", ["ignored file", "link for folder", "submodule", *slow("ignored link", "repository", "link in git")]
 )
 def test_nothing_is_written_through_a_link_or_into_another_repository(releases, team, outside, how):
     releases.write("docs/more/new.md", "The template's.\n")
@@ -388,7 +389,7 @@ def test_a_part_of_a_larger_repository_is_upgraded_alone(releases, team, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://git.example.com/template", "git@git.example.com:template", "/a/folder", ""]
+    "origin", ["git@git.example.com:template", "/a/folder", *slow("https://git.example.com/template", "")]
 )
 def test_a_folder_is_not_recorded_where_other_machines_read_it(releases, team, origin):
     """Its own remote is, when it has one that is not a folder."""

@@ -184,7 +184,8 @@ def upgraded(files: Files, old: int, new: int) -> Expected:
     for key in {*files, *target}:
         have, was, now = files.get(key), base.get(key), target.get(key)
         if was is None:
-            expected |= {key: file for file in (have or now,) if file}
+            if file := have or now:
+                expected[key] = file
             if have and now and have != now:
                 conflicts[key] = []
         elif have is not None and now is None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..gitcommand import GitError, git
-from .render import render
 
 PASSWORD = re.compile(r"https?://[^/]*@")
 
@@ -95,6 +94,8 @@ class Template:
 
     def render(self, what: str, commit: str, answers: dict, link: dict) -> Path:
         """Render a commit with these answers; `link` is for .cruft.json."""
+        from .render import render  # here, because most runs end before: cookiecutter takes a third of a second to load
+
         files = self.scratch / what / "template"
         lf = ("-c", "core.autocrlf=false", "-c", "core.eol=lf")
         git(self.clone, *lf, "worktree", "add", "--quiet", "--detach", str(files), commit)
