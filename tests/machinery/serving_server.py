@@ -47,7 +47,7 @@ class Server:
         )  # fmt: skip
 
     def _addresses(self) -> dict | None:
-        """Return the addresses once the server answers there: on a disk that it cannot write to, the ports are given."""
+        """Return the addresses once the server answers: on a disk that it cannot write to, the ports are given."""
         if self.given:
             http, metrics = (f"http://127.0.0.1:{port}" for port in self.given)
             with contextlib.suppress(requests.RequestException):

@@ -15,7 +15,6 @@ from mlops.images import STATISTICS, Images
 from mlops.schema import Classes, Schema
 from mlops.serving.bundle_files import read_metadata
 from scipy import ndimage
-
 from serving_server import serve
 
 RANDOM = np.random.default_rng(7)

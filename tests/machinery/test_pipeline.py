@@ -6,12 +6,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from urllib.parse import urlsplit
 
 import pytest
 import requests
-from mlops import client, local_server, processes, project
+from mlops import client, local_server, project
 from mlops.errors import UserError
 
 

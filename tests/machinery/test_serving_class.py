@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import requests
 from conftest import ROOT
-from mlops import bundle as bundles
 from mlops import local_server
 from mlops.processes import free_port, session
 from mlops.serving.bundle_files import environment_of

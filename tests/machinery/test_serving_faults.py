@@ -3,7 +3,6 @@
 import hashlib
 import http.client
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -86,7 +85,7 @@ def stop_under_load(bundle, python, keep, seconds=0.0):
         assert code == 0, server.output()
         load.wait_until(lambda: load.refused)
     assert set(load.statuses) == {200}
-    # Where callers go on connecting to a server that stops, the kernel may accept one between its last look and the end.
+    # Callers go on connecting to a server that stops: the kernel may accept one between its last look and the end.
     assert len(load.lost) <= 1, load.lost
 
 

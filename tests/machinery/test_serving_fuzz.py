@@ -12,7 +12,6 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from serving_server import PREDICT, answers_right, serve
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2000"))

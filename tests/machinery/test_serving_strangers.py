@@ -60,7 +60,8 @@ class Target:
 
 
 def head(length: int, path: str = PREDICT) -> bytes:
-    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n".encode()
+    lines = (f"POST {path} HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {length}", "", "")
+    return "\r\n".join(lines).encode()
 
 
 def told(probes: list[float]) -> str:
