@@ -97,8 +97,9 @@ def upgraded(first, made, tmp_path_factory):
     (releases.root / "docs/new.md").write_text("Region: {{ cookiecutter.backup_region }}\n")
     (releases.root / "docs/run.sh").write_text("#!/bin/sh\n")
     (releases.root / "docs/run.sh").chmod(0o755)
-    picture = releases.root / "tests/images/0-test-11.png"
-    shutil.copy(picture, releases.root / "tests/images/1-test-8.png")
+    of_images = "{{% if cookiecutter.example == 'images' %}}{}{{% endif %}}".format
+    picture = releases.root / "tests/images" / of_images("0-test-11.png")
+    shutil.copy(picture, releases.root / "tests/images" / of_images("1-test-8.png"))
     shutil.copy(picture, releases.root / "docs/picture.png")
     releases.ask("backup_region", "asia-southeast2")
     releases.set("gke_cluster_name", "another-cluster")

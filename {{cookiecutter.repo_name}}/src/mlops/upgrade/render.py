@@ -34,7 +34,7 @@ def without_output() -> Iterator[None]:
 def as_typed(answer: object) -> object:
     """Return the answer in the form that cookiecutter, which renders what it is given, hands on unchanged."""
     if isinstance(answer, str) and "{" in answer:
-        return f"{{{{ {answer!a} }}}}"  # an expression of Jinja that is the answer
+        return "{" * 2 + ascii(answer) + "}" * 2  # an expression of Jinja that is the answer
     return answer
 
 

@@ -50,6 +50,7 @@ case $code in
     *) exit "$code" ;;
 esac
 text=$(cat "$answer")
+# shellcheck disable=SC2016 # a block of Markdown
 printf '```text\n%s\n```\n' "$text" >"$answer"
 if [ -n "${GH_TOKEN:-}" ]; then
     number=$(gh issue list --state open --limit 500 --json number,title --jq ".[] | select(.title == \"$title\") | .number" | head -n 1)

@@ -45,7 +45,8 @@ class Team:
         except FileNotFoundError as error:
             raise UserError("An upgrade needs git; see https://git-scm.com/downloads") from error
         except GitError as error:
-            raise UserError(f"An upgrade needs a git repository: {error}\nTo make one: git init -b main && {START}") from error
+            how = f"To make one: git init -b main && {START}"
+            raise UserError(f"An upgrade needs a git repository: {error}\n{how}") from error
         self.tree = self.git("rev-parse", "--verify", "--quiet", "HEAD:./", fine=(0, 1, 128)).strip()
         if not self.tree:
             raise UserError(f"This folder has no commit yet. Type: {START}")
