@@ -137,10 +137,14 @@ QUESTION = client.Question("ink", INK)
     [
         (400, {"status": {"info": "28 by 28, please"}}, "answered 400: 28 by 28, please"),
         (503, b"upstream is down", "answered 503: upstream is down"),
-        (200, b"<html>", "not as a classifier does"),
-        (200, {"data": {"names": ["0"], "ndarray": [[1.0], [1.0]]}}, "2, 1) probabilities for 1 examples of 1 classes"),
-        (200, {"data": {"names": ["0"]}}, "not as a classifier does"),
-        (200, [], "not as a classifier does"),
+        (200, b"<html>", "not as a model of this template does"),
+        (
+            200,
+            {"data": {"names": ["0"], "ndarray": [[1.0], [1.0]]}},
+            "answers of shape (2, 1) for 1 examples and 1 outputs",
+        ),
+        (200, {"data": {"names": ["0"]}}, "not as a model of this template does"),
+        (200, [], "not as a model of this template does"),
     ],
 )
 def test_an_answer_that_is_none_ends_in_a_message(answering, status, body, reason):

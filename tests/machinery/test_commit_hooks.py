@@ -228,4 +228,4 @@ def test_make_lint_runs_the_same_and_says_what_it_needs(repository, environment,
         ["make", "lint", f"VENV={sys.prefix}"],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode and "git init && git add --all" in done.stderr
+    assert done.returncode and "git init -b main && git add --all" in done.stderr

@@ -4,6 +4,7 @@ import base64
 import json
 import subprocess
 from socket import AF_INET, SOCK_STREAM
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -46,7 +47,6 @@ def digits(data_file):
 @pytest.fixture(scope="module")
 def server(bundle, serving_python):
     with serve(bundle, serving_python) as running:
-        running.page = f"http://127.0.0.1:{running.metrics_port}/metrics"
         yield running
 
 
@@ -140,7 +140,7 @@ def ask_drift(command, environment, tmp_path):
 
 def test_the_command_says_what_it_found_by_its_exit_code(ask_drift, bundle, serving_python, digits):
     with serve(bundle, serving_python) as server:
-        page = f"http://127.0.0.1:{server.metrics_port}/metrics"
+        page = server.page
         few = ask_drift(page)
         assert (few.returncode, few.stdout.split(" examples")[0]) == (2, "0")
 
@@ -189,7 +189,7 @@ def test_replicas_of_different_runs_are_refused(server):
 
 def test_a_name_that_stands_for_several_replicas_is_asked_at_each(server, monkeypatch):
     """As a headless Service's does: 127.0.0.2 is this machine too."""
-    both = [(AF_INET, SOCK_STREAM, 0, "", (host, server.metrics_port)) for host in ("127.0.0.1", "127.0.0.2")]
+    both = [(AF_INET, SOCK_STREAM, 0, "", (host, urlsplit(server.page).port)) for host in ("127.0.0.1", "127.0.0.2")]
     monkeypatch.setattr(drift.socket, "getaddrinfo", lambda *_, **__: both)
     with monkeypatch.context() as asked:
         seen = []

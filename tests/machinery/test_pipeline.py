@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from mlops import client, local_server, project
+from mlops import schema as schemas
 from mlops.errors import UserError
 
 
@@ -61,7 +62,7 @@ def served(finished, command, workplace, environment):
         text=True,
     )
     try:
-        assert "Serving build/bundle at http://127.0.0.1:" in process.stdout.readline()
+        assert "Serving at http://127.0.0.1:" in process.stdout.readline()
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
@@ -105,7 +106,7 @@ def test_serve_ends_its_server_and_its_address_when_it_is_ended(served, workplac
     assert served.wait(30) == 128 + signal.SIGTERM
     assert local_server.published() is None
     with pytest.raises(UserError, match="No server answers"):
-        client.ask(url, client.test_examples([0]))
+        client.ask(url, client.test_examples([0]), schemas.read())
 
 
 def test_a_terminal_that_closes_ends_the_server(finished, command, environment, in_workplace, start):
@@ -116,7 +117,7 @@ def test_a_terminal_that_closes_ends_the_server(finished, command, environment, 
     process.send_signal(signal.SIGHUP)
     assert process.wait(30) == 128 + signal.SIGHUP
     with pytest.raises(UserError, match="No server answers"):
-        client.ask(url, client.test_examples([0]))
+        client.ask(url, client.test_examples([0]), schemas.read())
 
 
 def test_serving_without_a_bundle_names_the_command_that_makes_it(stage, serving_python, tmp_path):

@@ -52,10 +52,10 @@ MISTAKES = {
     ),
     "an unknown variable in the form of an argument": (
         f"{FILES}/train.yml",
-        "--epochs={" + "{ epochs }}",
-        "--epochs={" + "{ epoch }}",
+        "--test-batch-size={" + "{ test_batch_size }}",
+        "--test-batch-size={" + "{ test_batch_sizes }}",
         "polyaxonfiles",
-        ["train.yml", "inputs.4.argFormat", "epoch"],
+        ["train.yml", "inputs.3.argFormat", "test_batch_sizes"],
     ),
     "an unknown global": (
         f"{FILES}/vscode-service.yml",
@@ -101,7 +101,7 @@ MISTAKES = {
     ),
     "a value of the wrong type": (
         f"{FILES}/train.yml",
-        "value: 5\n",
+        "value: 1000\n",
         "value: five\n",
         "polyaxonfiles",
         ["train.yml", "five"],
@@ -326,7 +326,7 @@ def test_defaults_of_the_polyaxonfiles_are_those_of_the_command(team):
     defaults = {item["name"]: item["value"] for item in component["inputs"] if "value" in item}
     wanted = team.code().training.hyperparameters()
     shared = {name for name in defaults if hasattr(wanted, name)}
-    assert {"epochs", "test_batch_size", "recipe"} <= shared
+    assert {"test_batch_size", "recipe"} <= shared
     assert {name: defaults[name] for name in shared} == {name: getattr(wanted, name) for name in shared}
 
 

