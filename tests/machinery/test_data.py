@@ -108,7 +108,10 @@ def test_a_folder_of_idx_files_keeps_its_own_test_set(team, idx_folder, empty_fo
             "train-labels-idx1-ubyte.gz": "emnist-letters-train-labels-idx1-ubyte.gz",
         },
         {"t10k-labels-idx1-ubyte": "t10k-labels.idx1-ubyte", "t10k-images-idx3-ubyte": "t10k-images.idx3-ubyte"},
-        {"train-labels-idx1-ubyte.gz": "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte": "t10k-labels.gz"},
+        {
+            "train-labels-idx1-ubyte.gz": "train-labels-idx1-ubyte",
+            "t10k-labels-idx1-ubyte": "t10k-labels-idx1-ubyte.gz",
+        },
         {"t10k-images-idx3-ubyte": "t10k-images-idx3-ubyte/t10k-images-idx3-ubyte"},
         {"t10k-images-idx3-ubyte": "test-labels", "t10k-labels-idx1-ubyte": "test-images"},
     ],
