@@ -164,7 +164,6 @@ def test_no_server_at_all_ends_in_a_message(stage, data_file, tmp_path):
     error = stage("predict", "--url", "http://127.0.0.1:9", str(SAMPLES[0]), cwd=tmp_path, fails=True).stderr
     assert "No server answers at http://127.0.0.1:9/api/v1.0/predictions" in error
     assert "No server runs here" in stage("predict", str(SAMPLES[0]), cwd=tmp_path, fails=True).stderr
-    assert "Nothing to ask about" in stage("predict", cwd=tmp_path, fails=True).stderr
 
 
 def test_without_a_schema_a_picture_is_not_guessed_about(stage, tmp_path):

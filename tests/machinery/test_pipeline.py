@@ -14,6 +14,8 @@ from mlops import client, local_server, project
 from mlops import schema as schemas
 from mlops.errors import UserError
 
+SAMPLES = list((project.ROOT / "tests/images").glob("*.png"))
+
 
 @pytest.fixture(scope="module")
 def finished(stage, serving_python, data_file, trained):
@@ -62,7 +64,7 @@ def served(finished, command, workplace, environment):
         text=True,
     )
     try:
-        assert "Serving at http://127.0.0.1:" in process.stdout.readline()
+        assert "Serving build/bundle at http://127.0.0.1:" in process.stdout.readline()
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
@@ -76,6 +78,12 @@ def test_predict_finds_the_server_that_serve_started(served, stage, workplace, t
     answers = json.loads(stage("predict", "--json", str(image)).stdout)
     assert answers[0]["run"] == trained
     assert answers[0]["probability"] > 0.5
+
+
+def test_predict_alone_asks_about_the_repositorys_samples(served, stage):
+    lines = stage("predict").stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:11]] == sorted(f"tests/images/{path.name}" for path in SAMPLES)
+    assert sum(line.endswith("right") for line in lines) >= 8
 
 
 def test_a_pipeline_beside_it_does_not_hide_it(served, stage, workplace, trained):

@@ -132,6 +132,14 @@ def test_the_target_is_classes_or_a_number_and_the_message_says_how_to_change_it
     assert values.dtype.kind == "U" or any("TASK=" in note for note in source.notes)
 
 
+@pytest.mark.parametrize("name", ["people.csv", "people.parquet"])
+def test_whole_numbers_that_are_classes_keep_their_names(tmp_path, file, name):
+    frame = people(churned=np.resize([0, 1, 10], ROWS))
+    path = tmp_path / name
+    frame.to_parquet(path) if name.endswith("parquet") else file(frame)
+    assert schemas.Classes.infer(read(path).labels).classes == ("0", "1", "10")
+
+
 def test_rows_without_a_target_are_left_out_and_counted(file):
     frame = people()
     frame.loc[[0, 4], "churned"] = None

@@ -201,19 +201,21 @@ def serve(bundle: Path, port: int) -> None:
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=10, help="In seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
 @click.argument("images", nargs=-1, type=PATH)
-def predict(url: str | None, indices: tuple[int, ...], timeout: float, as_json: bool, images: tuple[Path, ...]) -> None:
-    """Ask a served model about examples: pictures, or test examples."""
+@click.pass_obj
+def predict(
+    team: Team, url: str | None, indices: tuple[int, ...], timeout: float, as_json: bool, images: tuple[Path, ...]
+) -> None:
+    """Ask a served model about pictures or test examples; without any, about the repository's samples."""
     from . import client, local_server
 
-    if not images and not indices:
-        raise UserError("Nothing to ask about: give image files, or test examples with --index.")
     url = url or local_server.published()
     if not url:
         raise UserError("No server runs here. Start one with `make serve` in another terminal, or give --url.")
-    questions = [client.picture(path, _schema()) for path in images]
+    schema = _schema()
+    questions = [client.picture(path, schema) for path in images]
     if indices:
         questions += client.test_examples(indices)
-    answers = client.ask(url, questions, _schema(), timeout)
+    answers = client.ask(url, questions or client.samples(team.data.SAMPLES, schema), schema, timeout)
     click.echo(json.dumps(client.as_json(answers), indent=1) if as_json else client.table(answers))
 
 

@@ -89,7 +89,10 @@ class Column:
 
     def _number(self, row: int, value: Any) -> float:
         if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-            return float(value) if abs(value) < 1e300 or value != value else np.inf
+            try:
+                return float(value)
+            except OverflowError:  # a whole number of hundreds of digits
+                return np.inf
         if is_missing(value):
             return np.nan
         raise Refused(f"row {row + 1}, column {self.name}: {shown(value)} is not a number")

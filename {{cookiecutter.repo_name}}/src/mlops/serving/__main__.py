@@ -143,7 +143,7 @@ async def serve(application: Application, listener: socket.socket, addresses: di
 
 
 def _say(addresses: dict[str, str]) -> None:
-    print(f"Serving at {addresses['url']}, metrics at {addresses['metrics']}", flush=True)
+    print(f"Serving at {addresses['url']}, metrics at {addresses['metrics']}", file=sys.stderr, flush=True)
     if name := os.environ.get(ADDRESS_VARIABLE):
         draft = Path(f"{name}.draft")
         draft.write_text(json.dumps(addresses), encoding="utf-8")

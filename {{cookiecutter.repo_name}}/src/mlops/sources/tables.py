@@ -15,7 +15,7 @@ from charset_normalizer import from_bytes
 
 from ..dataset import Request, Source
 from ..errors import UserError
-from ..tables import CATEGORY, MISSING, NUMBER, Column, Table, limits
+from ..tables import CATEGORY, MISSING, NUMBER, Column, Table, as_category, limits
 
 MOST_BYTES = 500 * 2**20  # of a file; reading takes up to five times as much memory
 MOST_COLUMNS = 2000
@@ -57,6 +57,8 @@ def read(path: Path, request: Request) -> Source:
     if not len(labels):
         raise UserError(f"{path}: no row has a value in the column {target}.")
     task = _task(labels, request.task, target, notes)
+    if task == "classes":
+        labels = np.array([as_category(label) for label in labels], dtype=object)
     by = {role: _order(columns, frame, name, role, path, has_target) for role, name in
           (("GROUP", request.group), ("TIME", request.time)) if name}  # fmt: skip
     only_split = frozenset(filter(None, (request.group, request.time)))
