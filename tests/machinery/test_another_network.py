@@ -20,7 +20,7 @@ def repository(workplace, data_file, team, tmp_path, monkeypatch) -> Path:
         (folder / name).symlink_to(team.package.parents[1] / name)
     shutil.copytree(workplace / "data", folder / "data")
     shutil.copy(workplace / "schema.toml", folder)
-    change(folder / "src" / team.package.name / "training.py", "epochs: int = option(5,", "epochs: int = option(1,")
+    change(folder / "src" / team.package.name / "model.py", "EPOCHS = 5", "EPOCHS = 1")
     monkeypatch.setenv("MLOPS_OUTPUTS", str(folder / "outputs"))
     return folder
 

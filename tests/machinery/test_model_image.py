@@ -146,7 +146,7 @@ def change(name: str, how):
 
 
 SPOILT = {
-    "a corrupted model": (flip_a_bit, "not the model that was packed"),
+    "a corrupted model": (flip_a_bit, "model.onnx is not the file that metadata.json tells of"),
     "one answer that differs": (
         change("recorded-answers.json", lambda rows: rows[3]["outputs"].reverse()), "example 3 (3) differs"
     ),
@@ -158,10 +158,8 @@ SPOILT = {
     ),
     "no answers": (change("recorded-answers.json", list.clear), "nothing to compare"),
     "another run": (change("metadata.json", lambda content: content["run"].update(uuid="0" * 32)), "another run"),
-    "other classes": (
-        change("metadata.json", lambda content: content["schema"]["outputs"]["classes"].reverse()), "classes"
-    ),
-    "metadata that is missing": (lambda copy: (copy / "metadata.json").unlink(), "not a whole bundle"),
+    "other classes": (change("metadata.json", lambda content: content["names"].reverse()), "the names of the answers"),
+    "metadata that is missing": (lambda copy: (copy / "metadata.json").unlink(), "metadata.json: No such file"),
 }  # fmt: skip
 
 

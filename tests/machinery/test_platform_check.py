@@ -48,7 +48,7 @@ MISTAKES = {
         "--output={" + "{ output }}",
         "--output={" + "{ outptu }}",
         "polyaxonfiles",
-        ["data-prep.yml", "run.container.args.1", "outptu"],
+        ["data-prep.yml", "run.container.args.8", "outptu"],
     ),
     "an unknown variable in the form of an argument": (
         f"{FILES}/train.yml",

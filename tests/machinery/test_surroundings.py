@@ -116,7 +116,7 @@ def test_ctrl_c_in_a_workspace_stops_the_training_and_not_the_workspace(start, c
     around = environment | {"HOME": str(apart)} | platform.variables()
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = start([*command, "train", "--epochs", "50"], cwd=apart, env=around, **piped)
-    assert any(line.startswith("epoch 1/") for line in process.stdout)
+    assert any(line.startswith("epoch ") for line in process.stdout)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     (run,) = runs.recorded()
