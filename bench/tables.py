@@ -16,7 +16,7 @@ from digit_reader.__main__ import TEAM
 from mlops import dataset as datasets
 from mlops.dataset import Dataset
 from mlops.schema import Classes, Number, Schema
-from mlops.sources.tables import _values, infer
+from mlops.sources.tables import column_values, infer
 from mlops.trainer import Job
 from palmerpenguins import load_penguins
 from sklearn.compose import make_column_transformer
@@ -55,7 +55,7 @@ def sklearn_models(frame, number, seed):
 
 
 def ours(frame, labels, number, train, test, seed, **given):
-    columns = {name: _values(name, frame[name]) for name in frame}
+    columns = {name: column_values(name, frame[name]) for name in frame}
     schema = Schema(infer(columns), Number.infer("target", labels) if number else Classes.infer(labels))
     inputs, targets = schema.inputs.encode(columns), schema.outputs.encode(labels, "")
     whole = datasets.Examples(inputs, targets)

@@ -46,7 +46,7 @@ def read(path: Path, request: Request) -> Source:
     if not len(frame):
         raise UserError(f"{path} holds no rows below its header.")
     target = _column(frame, request.target, "TARGET", path)
-    columns = {str(name): _values(str(name), frame[name]) for name in frame.columns}
+    columns = {str(name): column_values(str(name), frame[name]) for name in frame.columns}
     labels = columns.pop(target)
     has_target = ~pandas.isna(pandas.Series(labels, dtype=object)).to_numpy()
     if not has_target.all():
@@ -257,7 +257,7 @@ def _column(frame: pandas.DataFrame, name: str | None, option: str, path: Path) 
     raise UserError(f"{path} has no column {name}. {remedy}")
 
 
-def _values(name: str, column: pandas.Series) -> np.ndarray:
+def column_values(name: str, column: pandas.Series) -> np.ndarray:
     """A column as float64 with NaN where it is missing, or as texts with None there."""
     if column.dtype.kind in "iuf":
         return column.to_numpy(dtype=np.float64)
