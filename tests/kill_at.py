@@ -23,7 +23,6 @@ def hook(event: str, arguments: tuple) -> None:
 
 
 module, sys.argv = sys.argv[4], [sys.argv[4], *sys.argv[5:]]
-sys.path.insert(0, "")
 sys.dont_write_bytecode = True
 sys.addaudithook(hook)
 try:

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import ClassVar
 
@@ -171,11 +172,16 @@ class Small(Releases):
 
 
 # `make upgrade` without make, in an environment with cookiecutter: this one. It runs the repository's own program.
-UPGRADE = (sys.executable, "-m", "mlops.upgrade")
+UPGRADE = (sys.executable, "-P", "-m", "mlops.upgrade")
+
+
+def on_path(source: Path) -> dict[str, str]:
+    """The variable that the Makefile sets: a team's own jinja2.py must not take the place of the environment's."""
+    return {"PYTHONPATH": f"{sysconfig.get_path('purelib')}{os.pathsep}{source}"}
 
 
 def upgrade(team: Path, *arguments: object, code: int | None = 0, **env: str) -> subprocess.CompletedProcess:
-    done = call(team, *UPGRADE, *arguments, code=code, **({"PYTHONPATH": str(team / "src")} | env))
+    done = call(team, *UPGRADE, *arguments, code=code, **(on_path(team / "src") | env))
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     assert "Next:" not in done.stdout + done.stderr
     return done
@@ -185,7 +191,7 @@ def upgrade_by_the_templates(
     team: Path, *arguments: object, code: int | None = 0, **env: str
 ) -> subprocess.CompletedProcess:
     """The same with this template's program, in a repository of `Small`."""
-    return upgrade(team, *arguments, code=code, **({"PYTHONPATH": str(TEMPLATE / ROOT / "src")} | env))
+    return upgrade(team, *arguments, code=code, **(on_path(TEMPLATE / ROOT / "src") | env))
 
 
 def create(releases: Releases, output: Path, version: str = FIRST, **answers: str) -> Path:
@@ -231,5 +237,6 @@ def venv_like_ours(venv: Path) -> Path:
     (venv / "bin").mkdir(parents=True)
     (venv / "bin/python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     (venv / "bin/python").chmod(0o755)
+    (venv / "lib").symlink_to(Path(sysconfig.get_path("purelib")).parents[1])
     (venv / ".installed").touch()
     return venv

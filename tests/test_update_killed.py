@@ -6,6 +6,7 @@ With the team of the year's releases that has conflicts, from the first release 
 import contextlib
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,22 @@ from pathlib import Path
 
 import pytest
 from conftest import TEMPLATE
-from releases import ROOT, Releases, Small, append, call, commit, contents, create, environment, git, status, upgrade
+from releases import (
+    ROOT,
+    UPGRADE,
+    Releases,
+    Small,
+    append,
+    call,
+    commit,
+    contents,
+    create,
+    environment,
+    git,
+    on_path,
+    status,
+    upgrade,
+)
 from releases import upgrade_by_the_templates as upgrade_small
 from test_update_year import faults, note, start
 from year import Files, make_year, upgraded
@@ -36,8 +52,34 @@ def begun(year, tmp_path_factory) -> tuple[Path, Files]:
 
 def killed(team: Path, number: int, counted: Path, source: Path = TEMPLATE / ROOT / "src") -> int:
     """Run an upgrade that is killed at a write; return its exit code."""
-    command = (sys.executable, KILL_AT, number, counted, "-m", "mlops.upgrade")
-    return call(team, *command, code=None, PYTHONPATH=str(source), TMPDIR=str(counted.parent)).returncode
+    command = (sys.executable, "-P", KILL_AT, number, counted, "-m", "mlops.upgrade")
+    return call(team, *command, code=None, **on_path(source), TMPDIR=str(counted.parent)).returncode
+
+
+# git, that runs a filter before each file that it writes; the filter kills all of them before file number {number}.
+GIT = """#!/bin/sh
+case $1 in read-tree) set -- -c core.attributesFile={folder}/all -c filter.kill.smudge={folder}/kill "$@" ;; esac
+exec {git} "$@"
+"""
+KILL = """#!/bin/sh
+echo >>{folder}/written
+[ "$(wc -l <{folder}/written)" -lt {number} ] || kill -KILL 0
+exec cat
+"""
+
+
+def killed_in_git(team: Path, number: int, folder: Path) -> bool:
+    """Run an upgrade that is killed, with git, before git writes a file; return whether there were so many."""
+    folder.mkdir()
+    (folder / "all").write_text("* filter=kill\n")
+    for name, text in (("git", GIT), ("kill", KILL)):
+        (folder / name).write_text(text.format(folder=folder, number=number, git=shutil.which("git")))
+        (folder / name).chmod(0o755)
+    env = environment(**on_path(TEMPLATE / ROOT / "src"), PATH=f"{folder}:{os.environ['PATH']}", TMPDIR=str(folder))
+    process = subprocess.Popen(UPGRADE, cwd=team, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
+    code = process.wait(timeout=60)
+    shutil.rmtree(folder)
+    return code == -signal.SIGKILL
 
 
 def hold(team: Path, begun: tuple[Path, Files], before: dict[str, bytes], copy: Path) -> list[str]:
@@ -61,30 +103,45 @@ def hold(team: Path, begun: tuple[Path, Files], before: dict[str, bytes], copy: 
 
 
 def writes(team: Path, tmp_path: Path, *source: Path) -> tuple[int, int]:
-    """Return the numbers of the first write into the repository, and of the last; what follows cleans up."""
+    """Return the numbers of the first write into the repository, and of the last: both change its index."""
     team = Path(shutil.copytree(team, tmp_path / "counted"))
     killed(team, 10**6, tmp_path / "count", *source)
     lines = (tmp_path / "count").read_text().splitlines()
     shutil.rmtree(team)
-    first = next(number for number, line in enumerate(lines, 1) if "os.rename" in line and ".half" in line)
-    last = next(number for number, line in enumerate(lines, 1) if "os.rename" in line and ".rest" in line)
-    return first, last
+    renames = [number for number, line in enumerate(lines, 1) if "os.rename" in line and "index.upgrade" in line]
+    return renames[0], renames[-1]
 
 
 def test_killed_at_a_write(begun, tmp_path):
     """In the middle of the writing; all the other points are below."""
     team = Path(shutil.copytree(begun[0], tmp_path / "team"))
     before = contents(team)
-    assert killed(team, sum(writes(team, tmp_path)) // 2, tmp_path / "count") == -signal.SIGKILL
+    assert killed_in_git(team, 5, tmp_path / "kill")
     assert "1.11.0" not in (team / ".template-answers.json").read_text() and status(team)
     assert not hold(team, begun, before, tmp_path / "copy")
 
 
 @pytest.mark.slow
+def test_killed_at_each_file_that_git_writes(begun, tmp_path):
+    number, wrong = 1, {}
+    while True:
+        team = Path(shutil.copytree(begun[0], tmp_path / "team"))
+        before = contents(team)
+        if not killed_in_git(team, number, tmp_path / "kill"):
+            break
+        found = hold(team, begun, before, tmp_path / "copy")
+        note("file", number, found or "right")
+        wrong |= {number: found} if found else {}
+        shutil.rmtree(team)
+        number += 1
+    assert number > 8 and not wrong
+
+
+@pytest.mark.slow
 def test_killed_at_each_of_its_writes(begun, tmp_path):
-    """Of all that are in its repository; of the others (a folder of its own, programs that it starts) every third."""
+    """Of those before the first in its repository (a folder of its own, programs that it starts) every second."""
     wrong, (first, total) = {}, writes(begun[0], tmp_path)
-    for number in (*range(1, first, 3), *range(first, total + 4)):
+    for number in (*range(1, first - 30, 2), *range(first - 30, total + 4)):
         team = Path(shutil.copytree(begun[0], tmp_path / "team"))
         before = contents(team)
         code = killed(team, number, tmp_path / "count")
@@ -121,9 +178,8 @@ def test_killed_with_every_program_that_it_started(begun, tmp_path):
     for turn in range(25):
         team = Path(shutil.copytree(begun[0], tmp_path / "team"))
         before = contents(team)
-        command = [sys.executable, "-m", "mlops.upgrade"]
-        env = environment(PYTHONPATH=str(TEMPLATE / ROOT / "src"), TMPDIR=str(tmp_path))
-        process = subprocess.Popen(command, cwd=team, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
+        env = environment(**on_path(TEMPLATE / ROOT / "src"), TMPDIR=str(tmp_path))
+        process = subprocess.Popen(UPGRADE, cwd=team, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
         time.sleep(chance.uniform(0.3, 3.0))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -137,8 +193,8 @@ def test_killed_with_every_program_that_it_started(begun, tmp_path):
 
 def test_what_was_edited_after_the_kill_is_put_aside(begun, tmp_path):
     team = Path(shutil.copytree(begun[0], tmp_path / "team"))
-    killed(team, sum(writes(team, tmp_path)) // 2, tmp_path / "count")
-    append(team / "config.yml", "edited since")
+    assert killed_in_git(team, 5, tmp_path / "kill")
+    (team / "config.yml").write_text("edited since\n")
     (team / "new.txt").write_text("new since\n")
     assert "An upgrade was interrupted. Make it again" in upgrade_small(team, "--check", code=1).stderr
     told = upgrade_small(team, code=4).stdout
@@ -177,8 +233,8 @@ def test_a_full_disk_changes_nothing_and_is_told(begun, tmp_path):
     """Files may not be larger than a few blocks: git cannot write its index."""
     team = Path(shutil.copytree(begun[0], tmp_path / "team"))
     before = contents(team)
-    command = f"ulimit -f 1; exec {sys.executable} -m mlops.upgrade"
-    done = call(team, "bash", "-c", command, code=None, PYTHONPATH=str(TEMPLATE / ROOT / "src"))
+    command = f"ulimit -f 1; exec {shlex.join(UPGRADE)}"
+    done = call(team, "bash", "-c", command, code=None, **on_path(TEMPLATE / ROOT / "src"))
     assert done.returncode != 0 and "Traceback" not in done.stderr, done.stderr
     assert contents(team) == before and not status(team)
 
@@ -197,10 +253,9 @@ def test_stopped_before_it_writes_it_leaves_everything_as_it_was(tmp_path, numbe
     releases.release("1.1.0", "- A hook that takes long.")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    command = [sys.executable, "-m", "mlops.upgrade"]
-    env = environment(PYTHONPATH=str(TEMPLATE / ROOT / "src"), TMPDIR=str(temporary))
+    env = environment(**on_path(TEMPLATE / ROOT / "src"), TMPDIR=str(temporary))
     with (tmp_path / "told").open("w") as told:  # a file: the hook that sleeps has it too, and would hold a pipe open
-        process = subprocess.Popen(command, cwd=team, env=env, stderr=told, start_new_session=True)
+        process = subprocess.Popen(UPGRADE, cwd=team, env=env, stderr=told, start_new_session=True)
     for _ in range(300):
         if begun.exists():
             break

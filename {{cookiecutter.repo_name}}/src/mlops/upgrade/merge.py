@@ -1,14 +1,12 @@
 """Merge what a release changes into the team's last commit, by `git merge-tree`.
 
-It happens in a repository of its own, which has the team's objects. A tree is a dictionary here, "MODE OBJECT" by path:
-a path is compared and handed to git, never opened, so that no setting and no answer reaches a file.
+It happens in a repository of its own, which has the team's objects and not its settings. A tree is a dictionary here,
+"MODE OBJECT" by path: a path is compared and handed to git, never opened, so that no setting and no answer reaches a
+file.
 """
 
 import os
-import re
-from collections import Counter
-from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,15 +17,12 @@ SETTINGS = {
     "core.attributesFile": os.devnull,
     "core.autocrlf": "false",
     # The team's edits follow a file that the template renamed, but no file that only the team has is moved.
-    "merge.renames": "true",
     "merge.directoryRenames": "false",
     "merge.renameLimit": "10000",
-    "merge.conflictStyle": "merge",
     "merge.renormalize": "true",  # a release may change line ends
 }
 NOBODY = {f"GIT_{who}_{what}": "upgrade" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 ISOLATED = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
-PIN = re.compile(r"""(?m)^[\s"'-]*([\w.-]+)(?:\[.*?\])?==""")
 
 
 class Merged(NamedTuple):
@@ -43,7 +38,7 @@ class Scratch:
     """An empty repository with the team's objects; the attributes are those of the newer render."""
 
     def __init__(self, team: Path, folder: Path, newer: Path) -> None:
-        self.newer = newer
+        self.folder, self.newer = folder, newer
         form = git(team, "rev-parse", "--show-object-format").strip()
         git(folder, "init", "--quiet", "--bare", f"--object-format={form}", "merge.git")
         objects = team / git(team, "rev-parse", "--git-path", "objects").rstrip("\n")
@@ -57,8 +52,17 @@ class Scratch:
         return git(folder, *settings, *arguments, stdin=stdin, fine=fine, variables=variables)
 
     def read(self, tree: str) -> Tree:
-        entries = (entry.split("\t", 1) for entry in listed(self.git("ls-tree", "-r", "-z", tree)))
-        return {path: description.replace(" blob ", " ").replace(" commit ", " ") for description, path in entries}
+        self.git("read-tree", tree)
+        return self.listed()
+
+    def listed(self, *patterns: str) -> Tree:
+        entries = (entry.split(" 0\t", 1) for entry in listed(self.git("ls-files", "--stage", "-z", ".", *patterns)))
+        return {path: entry for entry, path in entries}
+
+    def without(self, tree: Tree, patterns: Iterable[str]) -> Tree:
+        """Return the tree without the files that a pattern names, or a folder above them; ** is any folders."""
+        self.write(tree)
+        return self.listed(*(f":(exclude,glob){pattern}{rest}" for pattern in patterns for rest in ("", "/**")))
 
     def write(self, tree: Tree) -> str:
         self.git("read-tree", "--empty")
@@ -66,20 +70,13 @@ class Scratch:
         self.git("update-index", "-z", "--index-info", stdin=lines)
         return self.git("write-tree").strip()
 
-    def add(self, render: Path) -> Tree:
-        self.git("read-tree", "--empty", render=render)
+    def add(self, render: Path) -> str:
+        self.git("read-tree", "--empty")
         self.git("add", "--all", "--force", ".", render=render)
-        return self.read(self.git("write-tree", render=render).strip())
+        return self.git("write-tree").strip()
 
     def text(self, entry: str) -> str:
         return self.git("cat-file", "blob", entry.split()[1])
-
-
-def skipped(parts: list[str], pattern: list[str]) -> bool:
-    """Whether a pattern, part by part, names the path or a folder above it, as cruft reads it; ** is any folders."""
-    if pattern[:1] == ["**"]:
-        return any(skipped(parts[start:], pattern[1:]) for start in range(len(parts) + 1))
-    return not pattern or bool(parts and fnmatchcase(parts[0], pattern[0]) and skipped(parts[1:], pattern[1:]))
 
 
 def replaced_folders(team: Tree, base: Tree, new: Tree) -> set[str]:
@@ -123,35 +120,3 @@ def gone(scratch: Scratch, base: Tree, new: Tree) -> dict[str, str | None]:
     trees = scratch.write(base), scratch.write(new)
     fields = iter(listed(scratch.git("diff", "--find-renames", "--diff-filter=DR", "--name-status", "-z", *trees)))
     return {next(fields): next(fields) if status[0] == "R" else None for status in fields}
-
-
-def uses(path: str) -> re.Pattern:
-    """Return the pattern of what uses a file: its path, or as a module its name, alone or imported from its package."""
-    module = re.fullmatch(r"src/(\w+(?:/\w+)*?)/(\w+?)(/__init__)?\.py", path)
-    if not module:
-        return re.compile(rf"(?<![\w./-]){re.escape(path)}(?![\w/-])")
-    package, name = module[1].replace("/", r"\."), module[2]
-    return re.compile(rf"\b{package}\.{name}\b|\bfrom\s+{package}\s+import\s+(\([^)]*?|[^\n(]*?)\b{name}\b")
-
-
-def still_used(scratch: Scratch, merged: Merged, base: Tree, new: Tree) -> Iterator[str]:
-    """Say which lines of the team's use a file that the release removed or renamed."""
-    missing = {path: now for path, now in gone(scratch, base, new).items() if path not in merged.tree}
-    words = [word for path in missing for word in ("-e", Path(path.replace("/__init__.py", "")).stem)]
-    found = listed(scratch.git("grep", "-lzIF", *words, scratch.write(merged.tree), fine=(0, 1))) if words else []
-    for path in (name.partition(":")[2] for name in found):
-        text = scratch.text(merged.tree[path])
-        lines, templates = text.splitlines(), scratch.text(new[path]).splitlines() if path in new else []
-        for old, now in missing.items():
-            for number in {text.count("\n", 0, use.end()) for use in uses(old).finditer(text)}:
-                if lines[number] not in templates and path not in merged.conflicts:
-                    is_now = f"is {now} now" if now else "the template no longer has"
-                    yield f"{path}:{number + 1} uses {old}, which {is_now}"
-
-
-def pinned_twice(scratch: Scratch, merged: Merged, team: Tree, new: Tree) -> Iterator[str]:
-    """Say which libraries both sides pinned, in lines of their own."""
-    for path in merged.tree.keys() & team.keys() & new.keys() - merged.conflicts.keys():
-        if merged.tree[path] not in (team[path], new[path]) and path.endswith((".toml", ".txt", ".yml")):
-            both, ours, theirs = (Counter(PIN.findall(scratch.text(side[path]))) for side in (merged.tree, team, new))
-            yield from (f"{path} pins {library} twice: keep one of the lines" for library in both - (ours | theirs))

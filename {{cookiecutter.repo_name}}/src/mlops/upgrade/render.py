@@ -15,7 +15,7 @@ from cookiecutter.utils import create_env_with_context
 from jinja2.exceptions import TemplateError
 
 from ..errors import UserError
-from .journal import LINK
+from .write import LINK
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def refuse_names_outside(template: Path, context: dict) -> None:
 
 
 def render(template: Path, folder: Path, answers: dict, link: dict) -> Path:
-    """Return the repository that the template makes of the answers; `link` is what .cruft.json says of its origin."""
+    """Return the repository that the template makes of the answers; `link` becomes .cruft.json."""
     typed = {name: as_typed(answer) for name, answer in answers.items()}
     try:
         # A person's own settings of cookiecutter must not answer for the team: they are not read.
@@ -64,7 +64,7 @@ def render(template: Path, folder: Path, answers: dict, link: dict) -> Path:
             f"Version {link['checkout']} of the template cannot be made with these answers: {error}\nNothing was"
             " changed. An answer is changed with: make upgrade ANSWERS=\"NAME='the answer'\""
         ) from error
-    content = {"template": "", "commit": "", "checkout": "", "context": context, "directory": None} | link
-    text = json.dumps(content, ensure_ascii=False, indent=2, separators=(",", ": "))
+    order = dict.fromkeys(("template", "commit", "checkout", "context", "directory"))
+    text = json.dumps(order | link | {"context": context}, ensure_ascii=False, indent=2, separators=(",", ": "))
     (made / LINK).write_text(text + "\n", encoding="utf-8")
     return made

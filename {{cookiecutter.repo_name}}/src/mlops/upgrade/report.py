@@ -3,25 +3,14 @@
 import shlex
 
 from ..gitcommand import listed
-from .journal import RECORD, UNDO
 from .merge import Merged, Scratch
 from .team import Team, record_of
+from .write import RECORD, UNDO
 
 
 def show(title: str, lines: list[str]) -> None:
     if lines:
         print(f"\n{title}\n\n" + "\n".join(f"  {line}".rstrip() for line in lines))
-
-
-def show_answers(old: dict, new: dict, told: list[str], check: bool) -> None:
-    again = "" if check else ", once this is committed"
-    for name, answer in new.items():
-        if name in old and answer != old[name]:
-            told.append(f"{name} was {old[name]!r} and becomes {answer!r}.")
-        elif name not in old and not any(f" {name} " in line for line in told):
-            told.append(f"A new question: {name}. Answered with its default, {answer!r}. Another answer{again}:")
-            told.append(f"  make upgrade ANSWERS=\"{name}='...'\"")
-    show("What changes in the questions and answers:", told)
 
 
 def show_changes(scratch: Scratch, before: str, merged: Merged, notes: list[str]) -> None:
@@ -42,32 +31,28 @@ def remedy(team: Team, path: str, sides: str) -> str:
     if sides in ("2", "3"):
         who, other = ("you", "the template") if sides == "2" else ("the template", "you")
         return f"({who} renamed it so, {other} otherwise). Keep one: git add {name}. Remove the other: git rm {name}"
+    owner = "your file" if team.owns(path) else "the template's file"
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
     marks = [str(number) for number, line in enumerate(lines, 1) if line.startswith("<<<<<<< ")]
-    owner = "your file" if team.owns(path) else "the template's file"
     if marks:
         return f"({owner}, line {', '.join(marks)}). Edit it; then: git add {name}"
     return f"({owner}). Keep yours: git add {name}. Take the template's: git checkout --theirs {name} && git add {name}"
 
 
-def state(team: Team) -> bool:
+def show_state(team: Team) -> bool:
     """Say what is in the files and not committed yet; return whether there are conflicts."""
     sides: dict[str, str] = {}
     for entry in listed(team.git("ls-files", "--unmerged", "-z", "--", ".")):
         description, path = entry.split("\t", 1)
         sides[path] = sides.get(path, "") + description[-1]
     version = record_of((team.folder / RECORD).read_text(encoding="utf-8"))[0]
-    title = "Update from the template" if version == team.version else f"Upgrade the template to {version}"
-    keep = f"make test check && git commit --message '{title}'"
+    remedies = [f"{path}  {remedy(team, path, stages)}" for path, stages in sides.items()]
+    show(f"CONFLICT: you and the template changed the same places. Files: {len(sides)}.", remedies)
     if sides:
-        remedies = [f"{path}  {remedy(team, path, stages)}" for path, stages in sides.items()]
-        show(f"CONFLICT: you and the template changed the same places. Files: {len(sides)}.", remedies)
         print(f"\nFrom <<<<<<< yours to ======= are your lines, then the template's to >>>>>>> template-{version}.")
-        if "Makefile" in sides:
-            print("Until the Makefile is right, make stops with a missing separator.")
-        print(f"When all are added: {keep}")
-    else:
-        print(f"\nVersion {version} is in your files, and not committed yet. Look at it: git diff --cached")
-        print(f"Keep it: {keep}")
-    print(f"Undo all of it: {UNDO}")
+    if "Makefile" in sides:
+        print("Until the Makefile is right, make stops with a missing separator.")
+    print(f"\nVersion {version} is in your files, and not committed yet. Look at it: git diff HEAD")
+    print(f"Keep it{', when all are added' if sides else ''}: make test check && git commit --message", end=" ")
+    print(f"'Upgrade the template to {version}'\nUndo all of it: {UNDO}")
     return bool(sides)

@@ -3,34 +3,34 @@
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ..errors import UserError
 from ..gitcommand import GitError, git, listed
-from .journal import LINK, RECORD
+from .write import LINK, RECORD
 
 START = "git add --all . && git commit --message 'Start from the template'"
-OUTSIDE = re.compile(r"/|[A-Za-z]:|(.*[/\\])?\.\.([/\\]|$)")
 UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
-
-
-def parsed(text: str, path: str) -> dict:
-    """Return a JSON file of the upgrade's; {} when there is none."""
-    try:
-        content = json.loads(text or "{}")
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read: {error}. An earlier one: git log --oneline -- {path}") from error
-    return content if isinstance(content, dict) else {}
 
 
 def record_of(text: str) -> tuple[str, dict]:
     """Return the version that a repository was made from, and the answers."""
-    record = parsed(text, RECORD)
-    version, answers = str(record.get("template_version")), record.get("answers")
-    if not re.fullmatch(r"\d+\.\d+\.\d+", version) or not isinstance(answers, dict):
-        raise UserError(f"{RECORD} has no version or no answers. An earlier one: git log --oneline -- {RECORD}")
+    try:
+        record = json.loads(text)
+        version, answers = record["template_version"], record["answers"]
+        if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+            raise ValueError(f"{version} is no version")
+    except (ValueError, KeyError, TypeError) as error:
+        earlier = f"An earlier one: git log --oneline -- {RECORD}"
+        raise UserError(f"{RECORD} cannot be read: {error!r}. {earlier}") from error
     return version, answers
+
+
+def words(setting: str | list[str] | None) -> list[str]:
+    """Return a list of one for a word where a list belongs."""
+    return [setting] if isinstance(setting, str) else setting or []
 
 
 class Team:
@@ -39,7 +39,8 @@ class Team:
     def __init__(self) -> None:
         self.folder = Path.cwd()
         try:
-            if re.search(r"\b[01]\.|\b2\.([0-9]|[12][0-9]|3[0-7])\b", found := self.git("version")):
+            found = self.git("version")
+            if [int(number) for number in re.findall(r"\d+", found)[:2]] < [2, 38]:
                 raise UserError(f"An upgrade needs git 2.38 or later; this is {found}")
             self.git("rev-parse", "--show-prefix")
         except FileNotFoundError as error:
@@ -51,16 +52,13 @@ class Team:
         if not self.tree:
             raise UserError(f"This folder has no commit yet. Type: {START}")
         self.version, self.answers = record_of(self.committed(RECORD))
-        self.link = parsed(self.committed(LINK), LINK)
         try:
+            self.link = json.loads(self.committed(LINK) or "{}")
             settings = tomllib.loads(self.committed("pyproject.toml")).get("tool", {})
-        except tomllib.TOMLDecodeError as error:
-            raise UserError(f"pyproject.toml as committed cannot be read: {error}. It says whose a file is.") from error
-        team, skip = settings.get("upgrade", {}).get("team", []), settings.get("cruft", {}).get("skip", [])
-        self.patterns = [team] if isinstance(team, str) else team
-        self.skip = [*([skip] if isinstance(skip, str) else skip), *(self.link.get("skip") or [])]
-        if outside := [item for item in self.skip if OUTSIDE.match(item)]:
-            raise UserError(f"skip, in [tool.cruft] or {LINK}, has {outside[0]!r}: not a path in this repository.")
+        except ValueError as error:
+            raise UserError(f"{LINK} or pyproject.toml as committed cannot be read: {error}") from error
+        self.patterns = words(settings.get("upgrade", {}).get("team"))
+        self.skip = [*words(settings.get("cruft", {}).get("skip")), *words(self.link.get("skip"))]
 
     def git(self, *arguments: str, fine: tuple[int, ...] = (0,)) -> str:
         return git(self.folder, *arguments, fine=fine)
@@ -75,6 +73,11 @@ class Team:
         """Return what is not committed, as git shows it."""
         return self.git("status", "--porcelain", "--ignore-submodules=dirty", "--", ".").splitlines()
 
+    def holds_an_upgrade(self) -> bool:
+        """Whether there is one in the files that is not committed."""
+        unmerged = self.git("ls-files", "--unmerged", "--", ".")
+        return bool(unmerged or self.git("diff", "--name-only", "--diff-filter=M", "HEAD", "--", RECORD))
+
     def refuse_left_overs(self) -> None:
         """Refuse files with both ends of a conflict of an upgrade (or of cruft's), and *.rej files."""
         ends = ("-e", "^<<<<<<< ", "--or", "-e", "^>>>>>>> (template-|theirs)")
@@ -85,29 +88,20 @@ class Team:
 
     def refuse_hidden_changes(self) -> None:
         """Refuse a merge, which the upgrade would become a part of, and what git is told not to look at."""
-        found = {name for name in UNDER_WAY if (self.folder / self.git("rev-parse", "--git-path", name)[:-1]).exists()}
+        found = [name for name in UNDER_WAY if (self.folder / self.git("rev-parse", "--git-path", name)[:-1]).exists()]
         refuse("of a merge, rebase or cherry-pick that is under way. End it, as git status says", found)
         files = self.git("ls-files", "-v", "--", ".").splitlines()
-        hidden = {line[2:] for line in files if line[0] == "S" or line[0].islower()}
+        hidden = [line[2:] for line in files if line[0] == "S" or line[0].islower()]
         refuse("hidden from git, by sparse-checkout, --skip-worktree or --assume-unchanged. End that", hidden)
 
-    def refuse_obstacles(self, head: dict[str, str], tree: dict[str, str]) -> None:
-        """Refuse to write where git ignores something, through a link, or into another repository."""
-        found, tracked = set(), set(listed(self.git("ls-files", "-z")))
-        for path in (path for path, entry in tree.items() if entry != head.get(path)):
-            for parent in map(str, list(Path(path).parents)[:-1]):
-                here = self.folder / parent
-                if parent not in tracked and (here.is_symlink() or here.is_file() or (here / ".git").exists()):
-                    found.add(parent)
-            here = self.folder / path
-            if here.is_dir() and not here.is_symlink():
-                files = (file for file in here.rglob("*") if not file.is_dir())
-                found |= {str(file.relative_to(self.folder)) for file in files} - tracked
-            elif path not in tracked and (here.exists() or here.is_symlink()):
-                found.add(path)
+    def refuse_obstacles(self, written: set[str]) -> None:
+        """Refuse to write where there is something that git does not know, or ignores."""
+        folders = {str(parent) for path in written for parent in Path(path).parents}
+        others = {path.rstrip("/") for path in listed(self.git("ls-files", "--others", "-z"))}
+        found = {path for path in others if written & {path, *map(str, Path(path).parents)}} | others & folders
         refuse("not in git, and where the template has files. Move them away", found)
 
 
-def refuse(what: str, paths: set[str]) -> None:
+def refuse(what: str, paths: Iterable[str]) -> None:
     if paths:
         raise UserError(f"These are {what}; then: make upgrade\n\n  " + "\n  ".join(sorted(paths)[:20]))

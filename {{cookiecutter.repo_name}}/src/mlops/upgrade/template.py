@@ -10,10 +10,6 @@ from ..gitcommand import GitError, git
 PASSWORD = re.compile(r"https?://[^/]*@")
 
 
-def order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
-
-
 def addresses(asked: str, known: str) -> tuple[str, str]:
     """Return where to read the template, and the address to record: one that other machines can read."""
     where = asked or known
@@ -44,56 +40,48 @@ class Template:
                 f"The template cannot be read from {where}: {error}\nIs that its address, and may you read it? Another"
                 " one, or a clone on this machine: make upgrade TEMPLATE=/folder/of/the/template"
             ) from error
-        tags = git(self.clone, "tag", "--list", "v*").split()
-        versions = sorted((tag[1:] for tag in tags if re.fullmatch(r"v\d+\.\d+\.\d+", tag)), key=order)
-        self.releases = {version: self.commit(f"refs/tags/v{version}") for version in versions}
+        tags = git(self.clone, "tag", "--sort=version:refname").split()
+        tags = [tag for tag in tags if re.fullmatch(r"v\d+\.\d+\.\d+", tag)]
+        self.releases = {tag[1:]: self.commit(f"refs/tags/{tag}") for tag in tags}
 
     def commit(self, name: str) -> str:
         return git(self.clone, "rev-parse", "--verify", "--quiet", name + "^{commit}", fine=(0, 1, 128)).strip()
 
-    def text(self, commit: str, path: str) -> str:
-        return git(self.clone, "show", f"{commit}:{path}", fine=(0, 128))
-
     def questions(self, commit: str) -> dict:
-        return json.loads(self.text(commit, "cookiecutter.json") or "{}")
+        return json.loads(git(self.clone, "show", f"{commit}:cookiecutter.json", fine=(0, 128)) or "{}")
 
     def release(self, version: str) -> str:
         if version not in self.releases:
             raise UserError(
                 f"The template has no release {version} (tag v{version}). Its releases are {', '.join(self.releases)}."
-                "\nIf this repository was made from another commit of it: make upgrade ARGS='--made-from COMMIT'"
+                "\nIf this repository was made from another commit of it, write that into .cruft.json, and commit it:"
+                ' {"template": "ADDRESS", "commit": "COMMIT"}'
             )
         return self.releases[version]
 
-    def made_from(self, version: str, asked: str, linked: str) -> str:
+    def made_from(self, version: str, linked: str) -> str:
         """Return the commit that a team has: the one that is linked, if it has the recorded version, or the release."""
-        commit = self.commit(asked or linked or "none")
-        if asked and not commit:
-            raise UserError(f"The template has no commit {asked}.")
+        commit = self.commit(linked or "none")
         # A repository that plain cookiecutter wrote over has the files of another version than the linked one.
-        if asked or self.questions(commit).get("__template_version") == version:
+        if self.questions(commit).get("__template_version") == version:
             return commit
         if linked and not commit:
             print(f"The template has no commit {linked[:10]} any more: v{version} as it is now takes its place.")
         return self.release(version)
 
     def newer(self, version: str, commit: str) -> tuple[str, str]:
-        """Return the newest release; the given one when that is not older, or was made on top of it."""
+        """Return the newest release; the given one when that was made on top of it."""
         newest, its_commit = list(self.releases.items())[-1]
         common = git(self.clone, "merge-base", commit, its_commit, fine=(0, 1)).strip()
-        return (version, commit) if order(newest) < order(version) or common == its_commit else (newest, its_commit)
+        return (version, commit) if common == its_commit else (newest, its_commit)
 
     def news(self, old: str, new: str) -> list[str]:
-        """Return the lines of CHANGELOG.md of the versions after `old`, up to `new`."""
-        found: list[str] = []
-        for section in re.split(r"(?m)^(?=## )", self.text(self.releases.get(new, ""), "CHANGELOG.md")):
-            version = re.match(r"## (\d+\.\d+\.\d+)\b", section)
-            if version and order(old) < order(version[1]) <= order(new):
-                found += section.rstrip().splitlines()
-        return found
+        """Return the lines of CHANGELOG.md that are new."""
+        lines = git(self.clone, "diff", "--unified=0", old, new, "--", "CHANGELOG.md").splitlines()
+        return [line[1:] for line in lines if line.startswith("+") and not line.startswith("+++")]
 
     def render(self, what: str, commit: str, answers: dict, link: dict) -> Path:
-        """Render a commit with these answers; `link` is for .cruft.json."""
+        """Render a commit with these answers; `link` is .cruft.json as it was."""
         from .render import render  # here, because most runs end before: cookiecutter takes a third of a second to load
 
         files = self.scratch / what / "template"
