@@ -21,7 +21,6 @@ from releases import (
     UPGRADE,
     Releases,
     Small,
-    append,
     call,
     commit,
     contents,

@@ -235,7 +235,7 @@ def test_renamed_questions_are_neither_asked_nor_rendered(bake):
     ("answers", "told"),
     [
         ("ci=jenkins", ["ci is 'jenkins'", "ANSWERS=\"ci='gitlab'\""]),
-        ("regoin=x", ["no question regoin", "Did you mean region?"]),
+        ("regoin=x", ["no question regoin", "Its questions are project_name, repo_name, region, ci."]),
         ("__template_version=x", ["no question __template_version"]),
         ("Yes", ["ANSWERS cannot be read", "NAME='the answer'"]),
         ("region='x", ["ANSWERS cannot be read"]),

@@ -1,4 +1,4 @@
-"""Merge what a release changes into the team's last commit, by `git merge-tree`.
+"""Merge what a release changes into the team's last commit, by `git merge-tree`, and find what no merge sees.
 
 It happens in a repository of its own, which has the team's objects and not its settings. A tree is a dictionary here,
 "MODE OBJECT" by path: a path is compared and handed to git, never opened, so that no setting and no answer reaches a
@@ -6,21 +6,24 @@ file.
 """
 
 import os
-from collections.abc import Callable, Iterable
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from ..gitcommand import git, listed
 
 Tree = dict[str, str]
-SETTINGS = {
-    "core.attributesFile": os.devnull,
-    "core.autocrlf": "false",
+SETTINGS = (
+    f"core.attributesFile={os.devnull}",
+    "core.autocrlf=false",
     # The team's edits follow a file that the template renamed, but no file that only the team has is moved.
-    "merge.directoryRenames": "false",
-    "merge.renameLimit": "10000",
-    "merge.renormalize": "true",  # a release may change line ends
-}
+    "merge.directoryRenames=false",
+    "merge.renameLimit=10000",
+    "merge.renormalize=true",  # a release may change line ends
+)
+PIN = re.compile(r"""(?m)^[\s"'-]*([\w.-]+)(?:\[.*?\])?==""")
 NOBODY = {f"GIT_{who}_{what}": "upgrade" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 ISOLATED = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
 
@@ -42,14 +45,13 @@ class Scratch:
         form = git(team, "rev-parse", "--show-object-format").strip()
         git(folder, "init", "--quiet", "--bare", f"--object-format={form}", "merge.git")
         objects = team / git(team, "rev-parse", "--git-path", "objects").rstrip("\n")
-        place = {"GIT_DIR": str(folder / "merge.git"), "GIT_OBJECT_DIRECTORY": str(objects)}
+        place = {"GIT_DIR": str(folder / "merge.git"), "GIT_OBJECT_DIRECTORY": str(objects), "GIT_WORK_TREE": "."}
         self.variables = place | NOBODY | ISOLATED
 
     def git(self, *arguments: str, stdin: str | None = None, fine: tuple = (0,), render: Path | None = None) -> str:
         folder = render or self.newer
-        settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        variables = self.variables | {"GIT_WORK_TREE": str(folder)}
-        return git(folder, *settings, *arguments, stdin=stdin, fine=fine, variables=variables)
+        settings = [part for setting in SETTINGS for part in ("-c", setting)]
+        return git(folder, *settings, *arguments, stdin=stdin, fine=fine, variables=self.variables)
 
     def read(self, tree: str) -> Tree:
         self.git("read-tree", tree)
@@ -120,3 +122,35 @@ def gone(scratch: Scratch, base: Tree, new: Tree) -> dict[str, str | None]:
     trees = scratch.write(base), scratch.write(new)
     fields = iter(listed(scratch.git("diff", "--find-renames", "--diff-filter=DR", "--name-status", "-z", *trees)))
     return {next(fields): next(fields) if status[0] == "R" else None for status in fields}
+
+
+def uses(path: str) -> re.Pattern:
+    """Return the pattern of what uses a file: its path, or as a module its name, alone or imported from its package."""
+    module = re.fullmatch(r"src/(\w+(?:/\w+)*?)/(\w+?)(/__init__)?\.py", path)
+    if not module:
+        return re.compile(rf"(?<![\w./-]){re.escape(path)}(?![\w/-])")
+    package, name = module[1].replace("/", r"\."), module[2]
+    return re.compile(rf"\b{package}\.{name}\b|\bfrom\s+{package}\s+import\s+(\([^)]*?|[^\n(]*?)\b{name}\b")
+
+
+def still_used(scratch: Scratch, merged: Merged, base: Tree, new: Tree) -> Iterator[str]:
+    """Say which lines of the team's use a file that the release removed or renamed."""
+    missing = {path: now for path, now in gone(scratch, base, new).items() if path not in merged.tree}
+    words = [word for path in missing for word in ("-e", Path(path.replace("/__init__.py", "")).stem)]
+    found = listed(scratch.git("grep", "-lzIF", *words, scratch.write(merged.tree), fine=(0, 1))) if words else []
+    for path in (name.partition(":")[2] for name in found):
+        text = scratch.text(merged.tree[path])
+        lines, templates = text.splitlines(), scratch.text(new[path]).splitlines() if path in new else []
+        for old, now in missing.items():
+            for number in {text.count("\n", 0, use.end()) for use in uses(old).finditer(text)}:
+                if lines[number] not in templates and path not in merged.conflicts:
+                    is_now = f"is {now} now" if now else "the template no longer has"
+                    yield f"{path}:{number + 1} uses {old}, which {is_now}"
+
+
+def pinned_twice(scratch: Scratch, merged: Merged, team: Tree, new: Tree) -> Iterator[str]:
+    """Say which libraries both sides pinned, in lines of their own."""
+    for path in merged.tree.keys() & team.keys() & new.keys() - merged.conflicts.keys():
+        if merged.tree[path] not in (team[path], new[path]) and path.endswith((".toml", ".txt", ".yml")):
+            both, ours, theirs = (Counter(PIN.findall(scratch.text(side[path]))) for side in (merged.tree, team, new))
+            yield from (f"{path} pins {library} twice: keep one of the lines" for library in both - (ours | theirs))

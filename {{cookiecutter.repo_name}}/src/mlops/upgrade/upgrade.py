@@ -20,12 +20,10 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..gitcommand import GitError
-from .answers import carry, given, told
-from .by_hand import pinned_twice, still_used
-from .merge import Scratch, Tree, merge, replaced_folders
+from .merge import Scratch, Tree, merge, pinned_twice, replaced_folders, still_used
 from .report import show, show_changes, show_state
 from .team import Team, record_of, refuse
-from .template import Template, addresses
+from .template import Template, addresses, carry, given, told
 from .write import RECORD, RECORDS, UNDO, write
 
 FITS, BY_HAND, STOPPED = 3, 4, 130
@@ -115,9 +113,8 @@ def keep(team: Team, scratch: Path, changes: Mapping[str, str | None], conflicts
 
 def main(arguments: list[str]) -> int:
     asked = options(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
