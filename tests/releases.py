@@ -11,7 +11,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import pytest
 from conftest import TEMPLATE, as_in_a_terminal
@@ -89,11 +89,15 @@ class Releases:
         self.release(FIRST, "- The first.")
         git(folder, "repack", "-adq")  # copied often
 
-    def copy(self, folder: Path) -> "Releases":
-        other = object.__new__(type(self))
-        other.folder, other.root = folder, folder / ROOT
-        shutil.copytree(self.folder, folder)
-        return other
+    @classmethod
+    def at(cls, folder: Path) -> Self:
+        """Those that are in a folder already."""
+        releases = object.__new__(cls)
+        releases.folder, releases.root = folder, folder / ROOT
+        return releases
+
+    def copy(self, folder: Path) -> Self:
+        return self.at(Path(shutil.copytree(self.folder, folder)))
 
     def release(self, version: str, news: str) -> None:
         """Write the version wherever this template has it, commit and tag."""

@@ -32,7 +32,7 @@ class Merged(NamedTuple):
     """The merged tree, and what people must know of it."""
 
     tree: Tree
-    conflicts: dict[str, Tree]  # an entry for each side of a path: 1 the base, 2 the team, 3 the template
+    conflicts: dict[str, Tree]  # the sides of each path
     stays_deleted: list[str]  # the team deleted them, the template changed them
     kept: list[str]  # the template no longer has them; the team edited them, or they are the team's
 
@@ -87,6 +87,15 @@ def replaced_folders(team: Tree, base: Tree, new: Tree) -> set[str]:
     return {path for path in folders & set(team) if team[path] != base.get(path)}
 
 
+def sides(unmerged: list[str]) -> dict[str, Tree]:
+    """Return the entries of each path in conflict, by side: 1 the base, 2 the team, 3 the template."""
+    found: dict[str, Tree] = {}
+    for item in unmerged:
+        entry, path = item.split("\t", 1)
+        found.setdefault(path, {})[entry[-1]] = entry[:-2]
+    return found
+
+
 def merge(scratch: Scratch, team: Tree, base: Tree, new: Tree, label: str, owned: Callable[[str], bool]) -> Merged:
     first = scratch.git("commit-tree", scratch.write(base), "-m", "base").strip()
     for name, side in (("yours", team), (label, new)):  # the names are in the marks of conflicts
@@ -95,11 +104,7 @@ def merge(scratch: Scratch, team: Tree, base: Tree, new: Tree, label: str, owned
     told = scratch.git("merge-tree", "--write-tree", "--no-messages", "-z", "yours", label, fine=(0, 1))
     tree, *entries = listed(told)
     merged = Merged(scratch.read(tree), {}, [], [])
-    sides: dict[str, Tree] = {}
-    for entry in entries:
-        description, path = entry.split("\t", 1)
-        sides.setdefault(path, {})[description[-1]] = description[:-2]
-    for path, found in sides.items():
+    for path, found in sides(entries).items():
         match "".join(sorted(found)):
             case "13":  # deleted by the team, changed or renamed by the template
                 del merged.tree[path]

@@ -31,13 +31,6 @@ def without_output() -> Iterator[None]:
         os.dup2(standard, 1)
 
 
-def as_typed(answer: object) -> object:
-    """Return the answer in the form that cookiecutter, which renders what it is given, hands on unchanged."""
-    if isinstance(answer, str) and "{" in answer:
-        return "{" * 2 + ascii(answer) + "}" * 2  # an expression of Jinja that is the answer
-    return answer
-
-
 def refuse_names_outside(template: Path, context: dict) -> None:
     """Refuse answers with which cookiecutter would write outside of its folder."""
     environment = create_env_with_context(context)
@@ -50,10 +43,11 @@ def refuse_names_outside(template: Path, context: dict) -> None:
 
 def render(template: Path, folder: Path, answers: dict, link: dict) -> Path:
     """Return the repository that the template makes of the answers; `link` becomes .cruft.json."""
-    typed = {name: as_typed(answer) for name, answer in answers.items()}
+    # cookiecutter renders what it is given: a text with braces becomes an expression of Jinja that is this text.
+    braces = {name: "{{" + ascii(answer) + "}}" for name, answer in answers.items() if "{" in answer}
     try:
         # A person's own settings of cookiecutter must not answer for the team: they are not read.
-        context = generate_context(str(template / "cookiecutter.json"), extra_context=typed)
+        context = generate_context(str(template / "cookiecutter.json"), extra_context=answers | braces)
         context["cookiecutter"] = prompt_for_config(context, no_input=True)
         context["cookiecutter"] |= {"_template": link["template"], "_commit": link["commit"]}
         refuse_names_outside(template, context)

@@ -3,7 +3,7 @@
 import shlex
 
 from ..gitcommand import listed
-from .merge import Merged, Scratch
+from .merge import Merged, Scratch, sides
 from .team import Team, record_of
 from .write import RECORD, UNDO
 
@@ -25,11 +25,11 @@ def show_changes(scratch: Scratch, before: str, merged: Merged, notes: list[str]
     show("To do by hand, because no merge sees it:", notes)
 
 
-def remedy(team: Team, path: str, sides: str) -> str:
+def remedy(team: Team, path: str, found: str) -> str:
     """Say how to resolve a conflict."""
     file, name = team.folder / path, shlex.quote(path)
-    if sides in ("2", "3"):
-        who, other = ("you", "the template") if sides == "2" else ("the template", "you")
+    if found in ("2", "3"):
+        who, other = ("you", "the template") if found == "2" else ("the template", "you")
         return f"({who} renamed it so, {other} otherwise). Keep one: git add {name}. Remove the other: git rm {name}"
     owner = "your file" if team.owns(path) else "the template's file"
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
@@ -41,18 +41,15 @@ def remedy(team: Team, path: str, sides: str) -> str:
 
 def show_state(team: Team) -> bool:
     """Say what is in the files and not committed yet; return whether there are conflicts."""
-    sides: dict[str, str] = {}
-    for entry in listed(team.git("ls-files", "--unmerged", "-z", "--", ".")):
-        description, path = entry.split("\t", 1)
-        sides[path] = sides.get(path, "") + description[-1]
+    conflicts = sides(listed(team.git("ls-files", "--unmerged", "-z", "--", ".")))
     version = record_of((team.folder / RECORD).read_text(encoding="utf-8"))[0]
-    remedies = [f"{path}  {remedy(team, path, stages)}" for path, stages in sides.items()]
-    show(f"CONFLICT: you and the template changed the same places. Files: {len(sides)}.", remedies)
-    if sides:
+    remedies = [f"{path}  {remedy(team, path, ''.join(found))}" for path, found in conflicts.items()]
+    show(f"CONFLICT: you and the template changed the same places. Files: {len(conflicts)}.", remedies)
+    if conflicts:
         print(f"\nFrom <<<<<<< yours to ======= are your lines, then the template's to >>>>>>> template-{version}.")
-    if "Makefile" in sides:
+    if "Makefile" in conflicts:
         print("Until the Makefile is right, make stops with a missing separator.")
     print(f"\nVersion {version} is in your files, and not committed yet. Look at it: git diff HEAD")
-    print(f"Keep it{', when all are added' if sides else ''}: make test check && git commit --message", end=" ")
+    print(f"Keep it{', when all are added' if conflicts else ''}: make test check && git commit --message", end=" ")
     print(f"'Upgrade the template to {version}'\nUndo all of it: {UNDO}")
-    return bool(sides)
+    return bool(conflicts)
