@@ -614,7 +614,7 @@ def test_the_check_says_whether_a_newer_release_fits_and_changes_nothing(team, r
     before = status(team)
     told = upgrade(team, "--check", code=3).stdout
     assert "Version 1.10.0 fits" in told and " Makefile " in told and "## 1.1.0" in told
-    assert "from a commit of your changes" in told and status(team) == before
+    assert "Commit what you have changed; then: make upgrade" in told and status(team) == before
     shallow = tmp_path / "shallow"  # as CI checks out
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{team}", shallow)
     assert upgrade(shallow, "--check", code=3).stdout in told

@@ -44,7 +44,7 @@ def refuse_names_outside(template: Path, context: dict) -> None:
 def render(template: Path, folder: Path, answers: dict, link: dict) -> Path:
     """Return the repository that the template makes of the answers; `link` becomes .cruft.json."""
     # cookiecutter renders what it is given: a text with braces becomes an expression of Jinja that is this text.
-    braces = {name: "{{" + ascii(answer) + "}}" for name, answer in answers.items() if "{" in answer}
+    braces = {name: "{" * 2 + ascii(answer) + "}" * 2 for name, answer in answers.items() if "{" in str(answer)}
     try:
         # A person's own settings of cookiecutter must not answer for the team: they are not read.
         context = generate_context(str(template / "cookiecutter.json"), extra_context=answers | braces)

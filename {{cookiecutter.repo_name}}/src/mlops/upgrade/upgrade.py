@@ -90,7 +90,7 @@ def take(team: Team, scratch: Scratch, renders: list[Path], version: str, linked
     team.refuse_obstacles({path for path, entry in changes.items() if entry})
     if check:
         fits = f"conflicts with your changes in {len(merged.conflicts)} of your files" if merged.conflicts else "fits"
-        print(f"\nVersion {version} {fits}. Take it, from a commit of your changes, with: make upgrade")
+        print(f"\nVersion {version} {fits}. Commit what you have changed; then: make upgrade")
         return BY_HAND if merged.conflicts or notes else FITS
     if not changes:
         print("\nNothing to do.")
