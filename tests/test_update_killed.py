@@ -192,6 +192,7 @@ def test_killed_with_every_program_that_it_started(begun, tmp_path):
     assert not wrong
 
 
+@pytest.mark.slow
 def test_what_was_edited_after_the_kill_is_put_aside(begun, tmp_path):
     team = Path(shutil.copytree(begun[0], tmp_path / "team"))
     assert killed_in_git(team, 5, tmp_path / "kill")
