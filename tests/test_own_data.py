@@ -45,7 +45,13 @@ def tables(number_of_rows=240):
         kind_matters = 30 * (kind == "café")
         price = 3 * length + kind_matters + chance.gauss(0, 3)
         name = "so-so" if price < 150 else "Größe 2"
-        yield [f"{length:.2f}", kind, "" if chance.random() < 0.1 else f"{chance.gauss(0, 1):.3f}", name, f"{price:.2f}"]
+        yield [
+            f"{length:.2f}",
+            kind,
+            "" if chance.random() < 0.1 else f"{chance.gauss(0, 1):.3f}",
+            name,
+            f"{price:.2f}",
+        ]
 
 
 def written(path, columns, delimiter=",", decimal=".", encoding="utf-8"):
