@@ -91,17 +91,19 @@ def model_image(repository: Path, host: str, *words: str, fails: bool = False) -
 
 def ask(repository: Path, image: str) -> str:
     """Serve the image with `make serve-model-image` and ask it over HTTP, as a user and as the smoke test."""
-    address = repository / "build/serving.json"
+    servers = repository / "build/servers"  # where `make predict` finds a server
     server = subprocess.Popen(
         ["make", "serve-model-image", f"ARGS=--builder=buildah --image={image}"],
         cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
         for _ in range(300):
-            if address.is_file():
+            if addresses := list(servers.glob("*.json")):
                 break
             time.sleep(0.1)
-        url = json.loads(address.read_text())["url"]
+        else:
+            raise SystemExit(f"{image} did not serve within 30 s")
+        url = json.loads(addresses[0].read_text())["url"]
         say(run("make", "predict", cwd=repository).splitlines()[-1])
         smoke_test = ["-m", "mlops.serving.smoke_test", f"--url={url}", "--bundle=build/bundle"]
         return run("env", "PYTHONPATH=src", sys.executable, *smoke_test, cwd=repository)

@@ -168,14 +168,16 @@ class Schema:
     def differences(self, other: "Schema") -> list[str]:
         """Return each field that `other` has otherwise, as `outputs.classes: ["a"], not ["b"]`; empty when alike."""
         ours, theirs = _flat(self.as_dict()), _flat(other.as_dict())
-        fields = dict.fromkeys([*ours, *theirs])
-        return [_difference(name, ours, theirs) for name in fields if ours.get(name) != theirs.get(name)]
+        differ = [name for name in dict.fromkeys([*ours, *theirs]) if ours.get(name) != theirs.get(name)]
+        return list(dict.fromkeys(_difference(name, ours, theirs) for name in differ))
 
 
 def _difference(name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> str:
-    part, _, column = name.removesuffix(".kind").partition(".columns.")
-    if column and name.endswith(".kind") and (name in ours) != (name in theirs):
-        return f"{part}: the column {column} is {'new' if name in ours else 'missing'}"
+    part, _, field = name.partition(".columns.")
+    column, _, _ = field.rpartition(".")
+    kind = f"{part}.columns.{column}.kind"
+    if column and (kind in ours) != (kind in theirs):
+        return f"{part}: the column {column} is {'new' if kind in ours else 'missing'}"
     return f"{name}: {ours.get(name)!r}, not {theirs.get(name)!r}"
 
 

@@ -231,7 +231,7 @@ def _decimal(text: str, delimiter: str) -> str:
 def _check_header(names: list[str], path: Path) -> None:
     if len(names) > MOST_COLUMNS:
         raise UserError(
-            f"{path} has {len(names):,} columns, and at most {MOST_COLUMNS:,} are read. Keep those that can help."
+            f"{path} has more than {MOST_COLUMNS:,} columns, and no more are read. Keep those that can help."
         )
     if double := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(
