@@ -186,7 +186,7 @@ def package(team: Team, data_file: Path, uuid: str | None, output: Path) -> None
 @click.option("--bundle", type=PATH, default=BUNDLE)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
 def serve(bundle: Path, port: int) -> None:
-    """Serve a bundle with the real Seldon server until Ctrl-C."""
+    """Serve a bundle until Ctrl-C."""
     from . import local_server
 
     with local_server.server(bundle, port) as (url, process):
