@@ -6,7 +6,23 @@ import subprocess
 import pytest
 from conftest import as_in_a_terminal
 
-VERBS = "data train sweep best package serve predict drift ui guide images push deploy canary serve-model-image".split()
+VERBS = [
+    "data",
+    "train",
+    "sweep",
+    "best",
+    "package",
+    "serve",
+    "predict",
+    "drift",
+    "ui",
+    "guide",
+    "images",
+    "push",
+    "deploy",
+    "canary",
+    "serve-model-image",
+]
 
 
 @pytest.fixture(scope="module")

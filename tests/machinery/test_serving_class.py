@@ -137,6 +137,18 @@ def test_what_the_teams_class_answers_is_what_is_recorded_and_served(own, bundle
         assert done.returncode == 1 and "REFUSED" in done.stderr
 
 
+def test_answers_that_are_no_numbers_are_lists_in_every_form(bundle, serving_python):
+    """A tensor holds numbers alone; a class of the team's may answer with names."""
+    program = (
+        "from mlops.serving.messages import answer\n"
+        "for form in ('ndarray', 'tensor'): print(answer([['a'], ['b']], ['name'], form, {}).decode())"
+    )
+    done = subprocess.run([serving_python, "-c", program], cwd=bundle, capture_output=True, text=True, check=True)
+    assert [json.loads(line)["data"] for line in done.stdout.splitlines()] == [
+        {"names": ["name"], "ndarray": [["a"], ["b"]]}
+    ] * 2
+
+
 def test_the_class_needs_nothing_that_the_working_environment_lacks():
     """What it imports, it imports there: no server, no seldon-core."""
     program = (

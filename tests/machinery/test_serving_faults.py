@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
 from serving_server import EXAMPLES, JSON, PREDICT, answers_right, recorded, serve
 
 BODY = json.dumps({"data": {"ndarray": [[0] * 784]}}).encode()
@@ -251,7 +252,10 @@ def test_a_disk_that_takes_no_byte_does_not_stop_serving(bundle, serving_python)
     with serve(bundle, serving_python, before=full, writes=False) as server:
         for _ in range(20):
             assert answers_right(server)
-        assert server.metrics()[EXAMPLES] == 20
+        form = {"binData": ("pictures", bytes(784 * 1000))}  # a long file of a form goes to the disk elsewhere
+        answer = requests.post(server.url(), files=form, timeout=30)
+        assert answer.status_code == 200, answer.text
+        assert server.metrics()[EXAMPLES] == 1020
 
 
 def test_a_read_only_root_filesystem_does_not_stop_serving(bundle, serving_python):

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from serving_server import JSON, PREDICT, serve
 
+JSON_TYPE = JSON["Content-Type"]
 LONGEST = 60.0  # seconds that anybody waits for anything here
 PROBES = 20
 IMAGE = [0] * 784
@@ -32,12 +33,12 @@ class Target:
     def __init__(self, host: str, port: int, pid: int):
         self.host, self.port, self.pid = host, port, pid
 
-    def ask(self, body: bytes | str, path: str = PREDICT, method: str = "POST", timeout: float = LONGEST):
+    def ask(self, body, path: str = PREDICT, method: str = "POST", timeout: float = LONGEST, kind: str = JSON_TYPE):
         """Status, content and seconds; status 0 when no answer came in time."""
         began = time.monotonic()
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
-            connection.request(method, path, body, JSON)
+            connection.request(method, path, body, {"Content-Type": kind})
             answer = connection.getresponse()
             return answer.status, answer.read(), time.monotonic() - began
         except (OSError, http.client.HTTPException):
@@ -207,6 +208,20 @@ def test_long_feedback_is_refused_at_once(target):
     assert status == 413
     assert seconds < 2
     assert max(probes) < PROBE, told(probes)
+
+
+PART = b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n"
+MANY_FIELDS = {
+    "multipart/form-data; boundary=x": PART * 150_000 + b"--x--\r\n",
+    "application/x-www-form-urlencoded": b"a=&" * 2_700_000,
+}
+
+
+@pytest.mark.parametrize("kind", MANY_FIELDS)
+def test_a_form_of_many_fields_is_refused_at_once(target, kind):
+    status, content, seconds = target.ask(MANY_FIELDS[kind], kind=kind)
+    assert status == 413 and b"16 fields" in content
+    assert seconds < 2
 
 
 def test_deep_tags_are_refused(target):

@@ -3,6 +3,7 @@
 HEAD_BYTES = 64 * 2**10  # of a request: its first line and headers
 BODY_BYTES = 8 * 2**20  # of a request: 1,024 small pictures as JSON numbers with a few decimals
 FEEDBACK_BYTES = 2**20
+FORM_FIELDS = 16
 ROWS = 1024  # in a request
 DIMENSIONS = 8  # of a tensor
 ECHO_BYTES = 16 * 2**10  # of meta.tags and meta.puid, which go back with the answer

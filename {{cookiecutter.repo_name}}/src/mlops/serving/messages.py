@@ -42,10 +42,21 @@ def parse(body: bytes | str) -> dict[str, Any]:
 
 def parse_form(body: bytes, content_type: str) -> dict[str, Any]:
     """Return a form as a message: a field `json` with all of it, or a field for each part, binData as a file."""
-    from werkzeug.formparser import parse_form_data  # here: few callers send forms
+    from werkzeug.exceptions import RequestEntityTooLarge  # here: few callers send forms
+    from werkzeug.formparser import parse_form_data
 
     environ = {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": content_type}
-    _, fields, files = parse_form_data({"REQUEST_METHOD": "POST", **environ}, max_form_memory_size=limits.BODY_BYTES)
+    try:
+        if not content_type.lower().startswith("multipart") and body.count(b"&") >= limits.FORM_FIELDS:
+            raise RequestEntityTooLarge  # werkzeug counts the parts of multipart alone
+        _, fields, files = parse_form_data(
+            {"REQUEST_METHOD": "POST", **environ},
+            stream_factory=lambda *_, **__: BytesIO(),  # a long file would go to the disk
+            max_form_memory_size=limits.BODY_BYTES,
+            max_form_parts=limits.FORM_FIELDS,
+        )
+    except RequestEntityTooLarge:
+        raise Refusal(413, f"A form has at most {limits.FORM_FIELDS} fields.") from None
     message: dict[str, Any] = {name: file.read() for name, file in files.items()}
     for name, text in fields.items():
         if name == "json":
@@ -160,9 +171,9 @@ def answer(answers: Any, names: list[str], form: str, meta: dict[str, Any]) -> b
     if isinstance(answers, str):
         return to_json({"strData": answers, "meta": meta})
     array = np.ascontiguousarray(answers)
-    values = array if array.dtype.kind in "iuf" else array.tolist()
-    if form == "tensor":
-        values = {"shape": array.shape, "values": values.ravel()}
+    if array.dtype.kind not in "iuf":  # names, perhaps: a tensor holds numbers alone
+        return to_json({"data": {"names": names, "ndarray": array.tolist()}, "meta": meta})
+    values = {"shape": array.shape, "values": array.ravel()} if form == "tensor" else array
     return to_json({"data": {"names": names, form: values}, "meta": meta})
 
 
