@@ -1,7 +1,9 @@
 """A team's verbs take what is typed behind them, and nothing that a shell has under the same name."""
 
 import re
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from conftest import as_in_a_terminal
@@ -26,9 +28,9 @@ VERBS = [
 
 
 @pytest.fixture(scope="module")
-def shown(bake):
+def shown(bake, tmp_path_factory):
     """Gives what `make` would run in a repository whose environment is there."""
-    repository = bake()
+    repository = Path(shutil.copytree(bake(), tmp_path_factory.mktemp("verbs") / "repository"))
     python = repository / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     python.touch()
