@@ -1,17 +1,16 @@
-"""From a bundle to an image: what s2i's scripts and the smoke test refuse, and the image where one can be built."""
+"""From a bundle to an image: what s2i's scripts and the smoke test refuse. tools/model_image.py builds a real one."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from mlops import local_server, processes, project
-from mlops.platform import images, model_image, s2i_dockerfile
+from mlops import local_server, processes
+from mlops.platform import s2i_dockerfile
 from mlops.serving.bundle_files import environment_of
 
 SCRIPTS = ROOT / "docker/s2i-builder"
@@ -211,31 +210,3 @@ def test_without_a_bundle_there_is_no_image(environment, tmp_path):
         )  # fmt: skip
         assert done.returncode == 1 and said in done.stderr
     assert not list(tmp_path.iterdir()), "something half-made was left"
-
-
-@pytest.mark.slow
-def test_the_image_is_built_asked_and_served(bundle, workplace, environment, stage):
-    prefix, version = project.images(ROOT)
-    base, here = f"{prefix}/s2i-builder:{version}", filter(shutil.which, images.BUILDERS)
-    program = next((name for name in here if model_image.has(name, base)), None)
-    if program is None:
-        pytest.skip("the builder image is not here; make it with: make images IMAGES=s2i-builder")
-    done = subprocess.run(
-        [*MODEL_IMAGE, "build", f"--builder={program}", "--prefix=localhost/test"], cwd=workplace, env=environment,
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "smoke test passed" in done.stdout
-    server = subprocess.Popen([*MODEL_IMAGE, "serve", f"--builder={program}"], cwd=workplace, env=environment)
-    try:
-        for _ in range(600):
-            if (workplace / local_server.ADDRESS_FILE).is_file():
-                break
-            assert server.poll() is None, "the server ended"
-            time.sleep(0.1)
-        run = json.loads((workplace / model_image.RECORD).read_text())["run"]
-        assert f"answered by run {run}" in stage("predict", "--index", "0").stdout
-    finally:
-        server.terminate()
-        server.wait(60)
-        subprocess.run([program, "rmi", f"localhost/test/model:{run[:12]}"], capture_output=True, check=False)
