@@ -12,8 +12,9 @@ help: ## List the verbs
 # The environment holds a group of pyproject.toml when the group's mark is newer than that file. It may be half-made: by
 # a venv without pip, or without internet.
 $(VENV)/.has-%: pyproject.toml
-	@python3.11 --version >/dev/null 2>&1 || { echo "This needs Python 3.11 as python3.11; see https://www.python.org/downloads/" >&2; exit 1; }
-	@$(PYTHON) -m pip --version >/dev/null 2>&1 || python3.11 -m venv $(VENV)
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || for python in python3.13 python3.12 python3.11 python3; do \
+		$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && exec $$python -m venv $(VENV); \
+	done || { echo "This needs Python 3.11, 3.12 or 3.13; see https://www.python.org/downloads/" >&2; exit 1; }
 	$(PYTHON) -m pip install --quiet pip==26.1.2 # dependency groups came with 25.1
 	$(PYTHON) -m pip install --quiet --group $*
 	@touch $@

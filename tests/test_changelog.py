@@ -108,3 +108,9 @@ def test_nothing_to_compare_with_is_no_failure(releases, tmp_path):
     assert "NOT CHECKED" in (told := check(releases, code=0)) and "no release yet" in told
     shutil.rmtree(releases.folder / ".git")
     assert "NOT CHECKED" in check(releases, code=0)
+
+
+@pytest.mark.parametrize(("tag", "code", "printed"), [("v0.1.0", 0, "The first release"), ("v0.0.9", 1, "no section")])
+def test_a_release_gets_its_section_as_notes(tag, code, printed):
+    done = call(TEMPLATE, "tools/release_notes.sh", tag, code=code)
+    assert printed in done.stdout + done.stderr and "## " not in done.stdout
