@@ -48,7 +48,7 @@ def call(folder: Path, *command: object, code: int | None = 0, **more: str) -> s
         env=environment(**more),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,  # a bound, on a machine that others use too
         check=False,
         stdin=subprocess.DEVNULL,
     )

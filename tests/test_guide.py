@@ -76,7 +76,7 @@ def site(make_repository, tmp_path_factory):
         kept = {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}", "NO_MKDOCS_2_WARNING": "true"}
         flags = ["--strict", f"--config-file={configuration}", f"--site-dir={output}"]
         command = [python, "-m", "mkdocs", "build", *flags]
-        done = subprocess.run(command, env=os.environ | kept, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, env=os.environ | kept, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return output
 

@@ -77,7 +77,7 @@ def killed_in_git(team: Path, number: int, folder: Path) -> bool:
         (folder / name).chmod(0o755)
     env = environment(**on_path(TEMPLATE / ROOT / "src"), PATH=f"{folder}:{os.environ['PATH']}", TMPDIR=str(folder))
     process = subprocess.Popen(UPGRADE, cwd=team, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
-    code = process.wait(timeout=60)
+    code = process.wait(timeout=300)
     shutil.rmtree(folder)
     return code == -signal.SIGKILL
 
@@ -264,7 +264,7 @@ def test_stopped_before_it_writes_it_leaves_everything_as_it_was(tmp_path, numbe
         time.sleep(0.1)
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)  # Ctrl-C reaches the whole group
     try:
-        process.wait(timeout=30)
+        process.wait(timeout=300)
     finally:
         if begun.exists():
             with contextlib.suppress(ProcessLookupError):  # as it should be: nobody of the group is left
