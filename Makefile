@@ -1,8 +1,12 @@
 # The maintainer's verbs; `make` lists them.
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
-OUT ?= ..
-ARGS ?=
+# Where they are typed, as in `make new OUT=...`: a shell's own OUT decides nothing
+OUT := ..
+ARGS :=
+# pip's settings of a person's machine that keep it from installing into an environment
+export PIP_USER := 0
+unexport PIP_TARGET PIP_PREFIX
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -20,8 +24,8 @@ $(VENV)/.has-%: pyproject.toml
 	@touch $@
 
 .PHONY: new
-new: $(VENV)/.has-new ## Make a team's repository in OUT (default ..); ARGS="--no-input project_name='Digit Reader'"
-	@$(PYTHON) tools/new.py --output-dir '$(OUT)' $(ARGS)
+new: $(VENV)/.has-new ## Ask for the answers and make a team's repository (OUT=.., ARGS=--plain for screen readers)
+	@$(PYTHON) tools/new.py --output-dir '$(subst ','\'',$(OUT))' $(ARGS)
 
 .PHONY: test
 test: $(VENV)/.has-test ## Run the fast tests, without PyTorch (ARGS="-k answers")

@@ -363,15 +363,21 @@ def problems(context: dict) -> list[Problem]:
     return alone or list(changed_since(context)) or list(together(context))
 
 
+def explain(one: Problem) -> list[str]:
+    """Return lines that say what is wrong, the rule, and an answer that would work."""
+    lines = [f"wrong: it {', and '.join(one.faults)}", f"rule:  {one.rule}"]
+    return lines if one.remedy is None else [*lines, f"try:   {one.remedy}"]
+
+
 def report(found: list[Problem]) -> str:
     """Write one paragraph for each problem."""
     count = "1 answer" if len(found) == 1 else f"{len(found)} answers"
     lines = [f"{count} cannot work; nothing was made."]  # the upgrade looks for this
     for one in found:
-        lines += ["", f"  {one.question}: {shown(one.answer)}", f"    wrong: it {', and '.join(one.faults)}"]
-        lines += textwrap.wrap(one.rule, width=100, initial_indent="    rule:  ", subsequent_indent=" " * 11)
-        if one.remedy is not None:
-            lines.append(f"    try:   {one.remedy}")
+        lines += ["", f"  {one.question}: {shown(one.answer)}"]
+        for line in explain(one):
+            wrapped = textwrap.wrap(line, width=96, subsequent_indent=" " * 7) if line.startswith("rule:") else [line]
+            lines += [f"    {part}" for part in wrapped]
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,7 @@
 """`make new` explains every failure in a sentence with a remedy, and leaves nothing behind."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -39,9 +40,9 @@ def test_a_new_repository_prints_the_next_commands(run, tmp_path):
         ("repo_name=a/b", ['repo_name: "a/b"', "try:   a-b"]),
         ("repo_name=../evil", ['repo_name: "../evil"', "try:   evil"]),
         ("repo_name=a/b/../c", ["repo_name: "]),
-        ("repo_name=", ["repo_name is empty or a path"]),
-        ("repo_name=..", ["repo_name is empty or a path"]),
-        ("repo_name=" + "a" * 300, ["repo_name is too long", "At most 40"]),
+        ("repo_name=", ['repo_name: ""', "is empty"]),
+        ("repo_name=..", ['repo_name: ".."']),
+        ("repo_name=" + "a" * 300, ["has 300 characters", "at most 40"]),
         ("gcp_projectid=my-project", ["no question", "Did you mean gcp_project_id?"]),
         ("zzz=1", ["no question", "project_name, description"]),
         ("__image_prefix=x", ["no question"]),
@@ -62,7 +63,8 @@ def test_a_repository_that_exists_is_kept_and_the_remedies_are_printed(run, tmp_
     mine = tmp_path / "digit-reader/mine.txt"
     mine.write_text("mine")
     code, _, told = run("--no-input")
-    assert code == 1 and "digit-reader exists already" in told and "--overwrite-if-exists" in told
+    assert code == 1 and f"exists already in {tmp_path}" in told and "--overwrite-if-exists" in told
+    assert "try:   digit-reader-2" in told
     code, out, _ = run("--no-input", "--overwrite-if-exists")
     assert code == 0 and "make setup pipeline" in out and mine.read_text() == "mine"
 
@@ -127,12 +129,52 @@ def test_a_wrong_answer_prints_the_rules_and_no_traceback(tmp_path, settings_fil
     assert done.stderr.startswith("1 answer cannot work; nothing was made.\n") and "Traceback" not in done.stderr
 
 
-def test_leaving_at_a_prompt_leaves_nothing(tmp_path, settings_file):
-    command = [sys.executable, SCRIPT, "--config-file", settings_file, "--output-dir", tmp_path]
-    done = subprocess.run(command, input="Digits\n", capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 1
-    assert "nothing was made" in done.stderr and "Traceback" not in done.stderr
+def test_without_a_terminal_the_missing_answers_are_named(run, tmp_path, settings_file):
+    given = [f"{name}={answer}" for name, answer in context_of().items() if name in new.NAMES]
+    missing, *rest = given
+    command = [sys.executable, SCRIPT, "--config-file", settings_file, "--output-dir", tmp_path, *rest]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and not list(tmp_path.iterdir())
+    assert "answers are missing: project_name. Nothing was made." in done.stderr and "--no-input" in done.stderr
+    done = subprocess.run([*command, missing], stdin=subprocess.DEVNULL, timeout=60, check=False)
+    assert done.returncode == 0 and (tmp_path / "digit-reader/Makefile").exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("gcr_personal_subdir: Yes", ["gcr_personal_subdir: true", 'quotes there, gcr_personal_subdir: "Yes"']),
+        ("open_source_license: GPL", ["one of: MIT, BSD-3-Clause"]),
+        ("description: true", ["description: true", "is not a text"]),
+        ("repo_name: null", ["repo_name: null", "is not a text"]),
+        ("project_name: 1.10", ["project_name: 1.1", "is not a text"]),
+        ("[a]", ["is not a list of NAME: VALUE"]),
+    ],
+)
+def test_a_default_that_yaml_retyped_is_refused_with_its_file(run, tmp_path, tmp_path_factory, answer, told):
+    settings = tmp_path_factory.mktemp("rc") / "cookiecutterrc"
+    settings.write_text(f"replay_dir: {settings.parent}\ndefault_context:\n  {answer}\n")
+    code, _, err = run("--config-file", str(settings), "--no-input")
+    assert code == 1 and all(part in err for part in [*told, "nothing was made", str(settings)])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_home_that_cannot_be_written_to_costs_only_the_replay(run, tmp_path, tmp_path_factory):
+    settings = tmp_path_factory.mktemp("rc") / "cookiecutterrc"
+    settings.write_text(f"replay_dir: {settings}/replay\n")  # below a file, where root cannot write either
+    code, _, err = run("--config-file", str(settings), "--no-input")
+    assert code == 0 and "are not kept" in err
+    assert (tmp_path / "digit-reader/Makefile").exists()
+
+
+def test_ctrl_c_while_the_files_are_written_leaves_nothing(tmp_path, settings_file):
+    command = [sys.executable, SCRIPT, "--config-file", settings_file, "--output-dir", tmp_path, "--no-input"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as making:
+        while not (tmp_path / "digit-reader/src").exists():
+            assert making.poll() is None
+        making.send_signal(signal.SIGINT)
+        assert making.communicate(timeout=30)[1] == "\nStopped; nothing was made.\n"
+    assert making.returncode == 130 and not list(tmp_path.iterdir())
 
 
 def test_an_installation_that_had_no_internet_is_tried_again(tmp_path):
@@ -141,3 +183,14 @@ def test_an_installation_that_had_no_internet_is_tried_again(tmp_path):
     for _ in range(2):
         done = subprocess.run(words, cwd=TEMPLATE, env=offline, capture_output=True, text=True, check=False)
         assert done.returncode and "No matching distribution found for pip==" in done.stderr, done.stderr
+
+
+def test_where_to_is_what_is_typed_and_not_a_variable_of_the_shell():
+    words, shell = ["make", "--dry-run", "new"], as_in_a_terminal() | {"OUT": "/of/the/shell", "ARGS": "--of-the-shell"}
+
+    def printed(*typed):
+        done = subprocess.run([*words, *typed], cwd=TEMPLATE, env=shell, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()[-1].strip()
+
+    assert printed().endswith("tools/new.py --output-dir '..'")
+    assert printed("OUT=it's here", "ARGS=--plain").endswith(r"tools/new.py --output-dir 'it'\''s here' --plain")
