@@ -33,6 +33,7 @@ test: $(VENV)/.has-test ## Run the fast tests, without PyTorch (ARGS="-k answers
 
 # The rest needs a repository and the environments that its `make setup` makes: TEAM_WORK holds them, and is kept.
 TEAM_WORK ?= $(CURDIR)/.team
+TEAM_PYTHON ?= 3.11 # the images'; make team TEAM_PYTHON=3.13
 export TEAM_REPOSITORY := $(TEAM_WORK)/digit-reader
 export TEAM_VENV ?= $(TEAM_WORK)/venv
 export TEAM_SERVING_VENV ?= $(TEAM_WORK)/venv-serving
@@ -44,7 +45,7 @@ team: $(VENV)/.has-new ## Make a repository of the template as it is now, and it
 	@$(PYTHON) tools/new.py --output-dir $(TEAM_WORK) --no-input project_name='Digit Reader' >/dev/null
 	@git -C $(TEAM_REPOSITORY) init --quiet -b main && git -C $(TEAM_REPOSITORY) add --all
 	@git -C $(TEAM_REPOSITORY) -c user.name=template -c user.email=template@localhost commit --quiet --message Start
-	$(MAKE) --no-print-directory -C $(TEAM_REPOSITORY) setup VENV=$(TEAM_VENV) SERVING_VENV=$(TEAM_SERVING_VENV)
+	$(MAKE) --no-print-directory -C $(TEAM_REPOSITORY) setup PYTHON=$(TEAM_PYTHON) VENV=$(TEAM_VENV) SERVING_VENV=$(TEAM_SERVING_VENV)
 	@$(TEAM_VENV)/bin/python -m pip install --quiet pip==26.1.2 # dependency groups came with 25.1
 	$(TEAM_VENV)/bin/python -m pip install --quiet --group machinery
 

@@ -42,7 +42,7 @@ on_gitlab() {
     not_checked "The template's address in .cruft.json is a folder of another machine. Set the variable TEMPLATE to its address."
 make --silent UPGRADE_VENV="$venv" "$venv/.installed"
 code=0
-packages=$venv/lib/python3.11/site-packages
+packages=$(echo "$venv"/lib/python3.*/site-packages)
 PYTHONPATH=$packages:src "$venv/bin/python" -P -m mlops.upgrade --check --template "${TEMPLATE:-}" >"$answer" || code=$?
 cat "$answer"
 case $code in
