@@ -19,6 +19,7 @@ PARSERS = {
     "bash": Parser(Language(tree_sitter_bash.language())),
     "powershell": Parser(Language(tree_sitter_pwsh.language())),
 }
+OWN = "own"  # the chapter that changes the data and the network
 NO_WORDS = ("variable_assignment", "herestring_redirect")  # parts of a command that are not arguments
 YOUR_OWN = re.compile("<([A-Z][A-Z_]*)>")  # a reader's own value, such as <YOUR_NAME>
 
@@ -35,6 +36,12 @@ class Block:
 
     def __str__(self) -> str:
         return f"{self.chapter}: {self.text.splitlines()[0]}"
+
+    @property
+    def file(self) -> str | None:
+        """The file of the repository that a reader writes this block into, if its title names one."""
+        name, _, _ = self.title.partition(", ")
+        return name if name.endswith(".py") else None
 
     def filled_in(self) -> str:
         """As it is typed: a reader's own values are words."""

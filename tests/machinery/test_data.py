@@ -1,5 +1,6 @@
 """prepare: sources are read exactly or refused by name; the split is stratified, disjoint and the same every time."""
 
+import dataclasses
 import gzip
 import hashlib
 import http.server
@@ -78,6 +79,14 @@ def test_the_splits_together_are_the_source(dataset):
         for inputs, target in zip(digits.inputs, digits.targets, strict=True)
     ]
     assert sorted(prepared) == source
+
+
+def test_data_is_read_again_when_the_code_that_reads_it_changes(team, tmp_path):
+    request, code = team.data.DEFAULT, team.package / "data.py"
+    ours = dataclasses.replace(team, package=tmp_path)
+    for added, is_known in (("# a comment", True), ("DAYS = 30", False)):
+        (tmp_path / "data.py").write_text(f"{code.read_text(encoding='utf-8')}\n{added}\n", encoding="utf-8")
+        assert (ours.fingerprint(request) == team.fingerprint(request)) == is_known
 
 
 def test_the_digest_is_that_of_the_splits_and_the_schema(dataset):
@@ -292,6 +301,18 @@ def test_a_range_that_the_examples_leave_is_refused(team, idx_folder, empty_fold
     assert (empty_folder / OUT).read_bytes() == before
 
 
+def test_pictures_of_another_scale_are_refused_and_dark_ink_on_bright_paper_is_pointed_out(
+    team, dataset, idx_folder, empty_folder
+):
+    pictures = dataset.splits["train"].inputs[:600, ..., 0]
+    write_idx(idx_folder / "train-images-idx3-ubyte", pictures > 127)
+    with pytest.raises(UserError, match=r"from 0 to 1, and 0 to 255 is meant\. Multiply them by 255"):
+        team.prepare(Request(str(idx_folder)), empty_folder / OUT)
+    assert not (empty_folder / OUT).exists() and not schemas.FILE.exists()
+    write_idx(idx_folder / "train-images-idx3-ubyte", 255 - pictures)
+    assert any("WARNING: the pictures are bright" in line for line in team.prepare(Request(str(idx_folder))).report)
+
+
 def test_a_test_set_of_another_size_or_of_nothing_is_refused(team, idx_folder, empty_folder):
     write_idx(idx_folder / "t10k-images-idx3-ubyte", np.zeros((100, 28, 20)))
     with pytest.raises(UserError, match="pictures of 28 x 20 x 1, not of 28 x 28 x 1"):
@@ -357,7 +378,7 @@ def mirror(idx_folder, monkeypatch):
 def test_the_full_mnist_is_downloaded_through_torchvision(team, mirror, empty_folder):
     made = team.prepare(Request("mnist"), empty_folder / OUT)
     assert [len(digits) for digits in made.splits.values()] == [525, 75, 100]
-    assert datasets.read_origin(empty_folder / OUT)["fingerprint"] == team.data.fingerprint(Request("mnist"))
+    assert datasets.read_origin(empty_folder / OUT)["fingerprint"] == team.fingerprint(Request("mnist"))
     assert team.data.fingerprint(Request("mnist")) == idx.fingerprint(idx.mnist_folder(team.data.DOWNLOADS))
 
 

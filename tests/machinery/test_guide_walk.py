@@ -1,5 +1,10 @@
-"""A walk through the guide: every block titled laptop is typed in its order, in a repository of its own."""
+"""A walk through the guide: every block titled laptop is typed in its order, in a repository of its own.
 
+The chapter on a team's own data and model has a walk for itself: its blocks of Python are written into the files in
+their titles, and its own `git diff --stat` says that nothing else has changed.
+"""
+
+import ast
 import contextlib
 import doctest
 import os
@@ -15,7 +20,7 @@ from pathlib import Path
 import guide_pages
 import pytest
 from conftest import ROOT
-from guide_pages import LAPTOP, SERVER, Block
+from guide_pages import LAPTOP, OWN, SERVER, Block
 
 pytestmark = pytest.mark.slow
 MINUTES = 60
@@ -23,7 +28,7 @@ ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
 EXPECTED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def repository(tmp_path_factory) -> Path:
     """The baked repository as git has it, committed once, with the environments that `make setup` makes."""
     folder = tmp_path_factory.mktemp("walk") / ROOT.name
@@ -39,10 +44,20 @@ def repository(tmp_path_factory) -> Path:
     serving = ROOT / os.environ.get("SERVING_VENV", ".venv-serving")
     (folder / ".venv").symlink_to(Path(sys.prefix).absolute())
     (folder / ".venv-serving").symlink_to(serving.absolute())
-    identity = ["-c", "user.name=A reader", "-c", "user.email=reader@example.com"]
-    for command in (["init"], ["add", "--all"], ["commit", "--message=Start from the template"]):
-        subprocess.run(["git", *identity, *command], cwd=folder, check=True, capture_output=True)
+    git(folder, "init")
+    git(folder, "config", "user.name", "A reader")
+    git(folder, "config", "user.email", "reader@example.com")
+    commit(folder, "Start from the template")
     return folder
+
+
+def git(repository: Path, *words: str) -> None:
+    subprocess.run(["git", *words], cwd=repository, check=True, capture_output=True)
+
+
+def commit(repository: Path, message: str) -> None:
+    git(repository, "add", "--all")
+    git(repository, "commit", f"--message={message}")
 
 
 def as_in_a_terminal() -> dict[str, str]:
@@ -133,6 +148,8 @@ def test_the_walk(site, repository):
     blocks = [block for block in guide_pages.blocks(site) if block.title in (LAPTOP, SERVER)]
     assert {block.title for block in blocks} == {LAPTOP, SERVER}
     for chapter in guide_pages.chapters():
+        if chapter == OWN:
+            continue
         with contextlib.ExitStack() as servers:
             for block in (block for block in blocks if block.chapter == chapter):
                 began = time.monotonic()
@@ -141,3 +158,30 @@ def test_the_walk(site, repository):
                 else:
                     run(block, repository)
                 print(f"{time.monotonic() - began:6.1f} s  {block}")
+
+
+def write(block: Block, repository: Path) -> None:
+    """Put the code of a block in its place: a whole file, or the class of it that the title names."""
+    path, (_, _, name) = repository / block.file, block.title.partition(", class ")
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    where = slice(None)
+    if name:
+        (old,) = (node for node in ast.parse("".join(lines)).body if getattr(node, "name", None) == name)
+        where = slice(old.lineno - 1, old.end_lineno)
+    lines[where] = [block.text]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def test_the_walk_through_your_own_data_and_model(site, repository):
+    blocks = [block for block in guide_pages.blocks(site) if block.chapter == OWN]
+    files = [block.file for block in blocks if block.file]
+    assert [Path(file).name for file in files] == ["model.py", "data.py", "model.py"]
+    subprocess.run(["make", "data"], cwd=repository, env=as_in_a_terminal(), check=True, capture_output=True)
+    commit(repository, "The example")
+    for block in blocks:
+        if block.file:
+            write(block, repository)
+        elif block.title == LAPTOP:
+            run(block, repository)
+    for tool in (["check"], ["format", "--check"]):
+        subprocess.run([Path(sys.executable).with_name("ruff"), *tool, *files], cwd=repository, check=True)

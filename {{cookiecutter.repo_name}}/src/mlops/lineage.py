@@ -25,9 +25,9 @@ def of_now(package: Path, origin: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def code_digest(package: Path) -> str:
+def code_digest(package: Path, names: tuple[str, ...] = TRAINING_CODE) -> str:
     """Return the SHA-256 (hex) of the syntax trees of the team's training code: comments and spaces change nothing."""
-    return _syntax_digest(package / name for name in TRAINING_CODE)
+    return _syntax_digest(package / name for name in names)
 
 
 @functools.cache

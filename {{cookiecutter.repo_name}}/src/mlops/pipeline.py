@@ -88,7 +88,7 @@ def _data(team: Team) -> str | None:
     origin = datasets.read_origin()
     # Data of another source was prepared on purpose; it is up to date with that one.
     request = datasets.Request(**origin["request"]) if origin else team.request()
-    wanted = {"fingerprint": team.data.fingerprint(request), "seed": str(datasets.SEED)}
+    wanted = {"fingerprint": team.fingerprint(request), "seed": str(datasets.SEED)}
     if origin and wanted.items() <= origin.items() and datasets.fits_schema():
         return None
     counts = team.prepare(request).counts

@@ -64,7 +64,7 @@ def _pictures(schema: Images, inputs: np.ndarray) -> list[str]:
     if schema.high > 1 >= high:
         raise UserError(
             f"The pictures' values go from {inputs.min()} to {high}, and {schema.low} to {schema.high} is meant. "
-            f"Multiply them by {schema.high}, or set low = 0 and high = 1 in schema.toml."
+            f"Multiply them by {schema.high}."
         )
     if schema.channels == 1 and inputs.mean() > BRIGHT:
         return [

@@ -38,7 +38,11 @@ class Team:
     def prepare(self, request: datasets.Request, output: Path = datasets.FILE) -> datasets.Dataset:
         """Read a source, split it and write it down."""
         source = self.data.read(request, schema.read())
-        return datasets.prepare(source, self.data.fingerprint(request), output, request=request)
+        return datasets.prepare(source, self.fingerprint(request), output, request=request)
+
+    def fingerprint(self, request: datasets.Request) -> str:
+        """Return a text that changes when the source does, or the code in data.py that reads it."""
+        return f"{self.data.fingerprint(request)} {lineage.code_digest(self.package, ('data.py',))}"
 
     def request(self, **given: str | None) -> datasets.Request:
         """Return what is asked for: a source as given, the one that schema.toml records, or the package's default."""
