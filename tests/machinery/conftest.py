@@ -14,7 +14,8 @@ from pathlib import Path
 import browser as real_browser
 import pytest
 from digit_reader.__main__ import TEAM
-from mlops import local_server
+from mlops import dataset as datasets
+from mlops import local_server, runs
 from mlops.errors import UserError
 from mlops.serving.bundle_files import BUNDLE
 
@@ -124,6 +125,23 @@ def trained(workplace, stage, data_file) -> str:
     """The uuid of a run of the default recipe."""
     stage("train", "--name", "shared")
     return stage("best", "--id").stdout.strip()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """An empty folder of runs."""
+    monkeypatch.setenv("MLOPS_OUTPUTS", str(tmp_path))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def two_runs(in_workplace, stage, trained, data_file, team):
+    """The shared run, and one that had ten steps only; and the data and code of now."""
+    names = {run.name: run.uuid for run in runs.recorded()}
+    if "ten-steps" not in names:
+        stage("train", "--train-steps", "10", "--name", "ten-steps")
+    short = {run.name: run.uuid for run in runs.recorded()}["ten-steps"]
+    return trained, short, team.lineage(datasets.read_origin(data_file))
 
 
 @pytest.fixture(scope="session")

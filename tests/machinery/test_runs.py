@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from mlops import dataset as datasets
 from mlops import lineage, project, runs
 from mlops.errors import UserError
 
@@ -22,23 +21,6 @@ def write_record(folder: Path, score=0.5, **changed) -> Path:
     (folder / "outputs" / runs.MODEL).touch()
     (folder / runs.RECORD).write_text(json.dumps(record | changed), encoding="utf-8")
     return folder
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    """An empty folder of runs."""
-    monkeypatch.setenv("MLOPS_OUTPUTS", str(tmp_path))
-    return tmp_path / "runs"
-
-
-@pytest.fixture
-def two_runs(in_workplace, stage, trained, data_file, team):
-    """The shared run, and one that had ten steps only; and the data and code of now."""
-    names = {run.name: run.uuid for run in runs.recorded()}
-    if "ten-steps" not in names:
-        stage("train", "--train-steps", "10", "--name", "ten-steps")
-    short = {run.name: run.uuid for run in runs.recorded()}["ten-steps"]
-    return trained, short, team.lineage(datasets.read_origin(data_file))
 
 
 def test_the_best_is_the_highest_or_the_lowest(two_runs):
@@ -137,6 +119,8 @@ SCORES = {
     "text": '"0.99"',
     "null": "null",
     "a list": "[0.99]",
+    "more than all": "1e9",
+    "a bit more than all": "1.01",
 }
 
 
@@ -154,7 +138,7 @@ def test_a_record_that_is_no_run_hides_no_other(folder, name):
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_a_score_that_is_no_finite_number_ranks_nowhere(folder, name):
+def test_a_score_that_no_model_can_have_ranks_nowhere_and_is_told(folder, name):
     good = write_record(folder / ("a" * 32))
     odd = write_record(folder / ("b" * 32)) / runs.RECORD
     odd.write_text(
@@ -163,6 +147,16 @@ def test_a_score_that_is_no_finite_number_ranks_nowhere(folder, name):
     for mode in ("max", "min"):
         ranking = runs.rank(NOW, mode=mode)
         assert [run.folder for run in (*ranking.comparable, *ranking.others)] == [good]
+        assert f"run {'b' * 12} ranks nowhere: its score is " in runs.table(ranking)
+    shutil.rmtree(good)
+    with pytest.raises(UserError, match=r"its score is .*, and a score is at most 1"):
+        runs.rank(NOW)
+
+
+def test_an_accuracy_below_zero_ranks_nowhere_and_an_r2_may_be_below_zero(folder):
+    write_record(folder / ("a" * 32), outputs={"score": -0.5, "accuracy": -0.5})
+    good = write_record(folder / ("b" * 32), outputs={"score": -0.5, "r2": -0.5})
+    assert runs.rank(NOW).best.folder == good
 
 
 def test_a_record_with_a_byte_order_mark_is_read(folder):

@@ -67,7 +67,7 @@ def stages(team: Team) -> Stages:
     group = Stages(
         "stages", callback=processes.exit_on_signals, context_settings={**SETTINGS, "obj": team},
         help="Train, package and serve a model.",
-        commands=[prepare, train, best, package, serve, predict, drift, run_pipeline, check],
+        commands=[prepare, train, best, compare, package, serve, predict, drift, run_pipeline, check],
     )  # fmt: skip
     group.team = team
     return group
@@ -150,6 +150,19 @@ def best(team: Team, data_file: Path, metric: str, mode: str, uuid: str | None, 
 
     ranking = runs.Ranking([runs.find(uuid)], []) if uuid else runs.rank(_lineage(team, data_file), metric, mode)
     click.echo(ranking.best.uuid if only_id else runs.table(ranking, metric))
+
+
+@click.command()
+@DATA
+@click.option("--run", "uuids", multiple=True, help="One of the two, by its uuid or its beginning. Default: the best.")
+@click.pass_obj
+def compare(team: Team, data_file: Path, uuids: tuple[str, ...]) -> None:
+    """Show two runs side by side: inputs, metrics, and whether chance explains the difference."""
+    from . import compare as comparison
+    from . import runs
+
+    pair = comparison.pair(uuids, lambda: runs.rank(_lineage(team, data_file)).comparable)
+    click.echo("\n".join(comparison.report(*pair)))
 
 
 def _lineage(team: Team, data_file: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from .tracking import runs_folder
 PROJECT_VARIABLE, FOLDER_VARIABLE = "MLOPS_RUNS_PROJECT", "MLOPS_RUNS_FOLDER"
 PAGE = 100  # runs that the server is asked for at a time
 RECORD = "run.plx.json"
-CHECKPOINT, MODEL = "checkpoint.pt", "model.pt"  # among a run's outputs
+CHECKPOINT, MODEL, ANSWERS = "checkpoint.pt", "model.pt", "validation.npz"  # among a run's outputs
 SCORE = "score"
+# What a metric can be; a score is an accuracy or an R²
+RANGES = {SCORE: (-math.inf, 1), f"test_{SCORE}": (-math.inf, 1), "r2": (-math.inf, 1), "accuracy": (0, 1)}
 # Inputs that say what a run came from; those that decide which runs are comparable come first
 COMPARED = ("data_digest", "code_digest")
-LINEAGE = (*COMPARED, "data_source", "data_seed", "commit", "dirty", "mlops_digest")
+LINEAGE = (*COMPARED, "data_source", "data_seed", "examples", "commit", "dirty", "mlops_digest", "libraries")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class Run:
     def checkpoint(self) -> Path:
         return self.folder / "outputs" / CHECKPOINT
 
+    @property
+    def answers(self) -> Path:
+        return self.folder / "outputs" / ANSWERS
+
     def is_of(self, lineage: dict[str, str]) -> bool:
         """Whether it was trained on this data with this code."""
         return all(self.inputs.get(name) == lineage[name] for name in COMPARED)
@@ -54,10 +60,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Runs of the data and the code of now, best first, and those of others, newest first."""
+    """Runs of the data and the code of now, best first; those of others, newest first; and what ranks nowhere, why."""
 
     comparable: list[Run]
     others: list[Run]
+    refused: list[str] = field(default_factory=list)
 
     @property
     def best(self) -> Run:
@@ -174,7 +181,10 @@ def rank(lineage: dict[str, str], metric: str = SCORE, mode: str = "max") -> Ran
     succeeded = [run for run in recorded() if run.status == "succeeded" and run.model.is_file()]
     if not succeeded:
         raise UserError(f"There is no run that succeeded {place()}. Make one with: make train")
-    candidates = [run for run in succeeded if _is_number(run.outputs.get(metric))]
+    refused = [reason for run in succeeded if (reason := _implausible(run, metric))]
+    candidates = [run for run in succeeded if metric in run.outputs and not _implausible(run, metric)]
+    if not candidates and refused:
+        raise UserError("\n".join([f"No run that succeeded {place()} can be ranked.", *refused]))
     if not candidates:
         known = sorted({name for run in succeeded for name, value in run.outputs.items() if _is_number(value)})
         raise UserError(f"No run that succeeded has the metric {metric!r}. They have: {', '.join(known)}.")
@@ -182,7 +192,18 @@ def rank(lineage: dict[str, str], metric: str = SCORE, mode: str = "max") -> Ran
     return Ranking(
         [run for run in ranked if run.is_of(lineage)],
         [run for run in reversed(candidates) if not run.is_of(lineage)],
+        refused,
     )
+
+
+def _implausible(run: Run, metric: str) -> str | None:
+    """Say why a run ranks nowhere: a metric that ranks, or one of RANGES, is no number that it can be."""
+    for name in (metric, *RANGES):
+        value, (low, high) = run.outputs.get(name, 0.0), RANGES.get(name, (-math.inf, math.inf))
+        if not _is_number(value) or not low <= value <= high:
+            rule = "finite" if name not in RANGES else f"at most {high}" if low == -math.inf else f"{low} to {high}"
+            return f"run {run.uuid[:12]} ranks nowhere: its {name} is {str(value)[:20]}, and a {name} is {rule}"
+    return None
 
 
 def table(ranking: Ranking, metric: str = SCORE) -> str:
@@ -203,7 +224,7 @@ def table(ranking: Ranking, metric: str = SCORE) -> str:
         above = len(ranking.comparable) + 1
         of_others = "not compared: of other data or other code (taken only by name, RUN=<uuid>)"
         lines = [*lines[:above], of_others, *lines[above:]]
-    return "\n".join([*lines, best])
+    return "\n".join([*lines, *ranking.refused, best])
 
 
 def aligned(rows: list[list[str]]) -> list[str]:

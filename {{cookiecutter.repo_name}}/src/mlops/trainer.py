@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
@@ -26,6 +27,7 @@ from .schema import Schema
 from .team import Code
 
 TOLD = 10  # epochs at least that are told of
+ANSWERED = 1000  # validation examples at a time
 TENSORBOARD = "tensorboard"  # the folder of event files among a run's outputs
 
 
@@ -123,6 +125,14 @@ class Job:
         if self._record:
             self._record.end_epoch(self, time.perf_counter() - self._began)
 
+    @torch.inference_mode()
+    def answers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the network says of the validation split, and its targets [N]: numbers of classes, or numbers."""
+        self.network.eval()
+        outputs = torch.cat([self.network(inputs) for inputs in self.validation.inputs.split(ANSWERED)])
+        answers = outputs.argmax(1) if self.schema.outputs.kind == "classes" else outputs[:, 0]
+        return answers.cpu().numpy(), self.validation.targets.cpu().numpy()
+
     def save(self, path: Path) -> None:
         """Write all that the run needs to go on."""
         state = {
@@ -198,6 +208,9 @@ class Record:
         model = self.outputs / runs.MODEL
         with atomic_file(model) as draft:
             torch.save(job.network.state_dict(), draft)
+        with atomic_file(self.outputs / runs.ANSWERS) as draft:
+            answers, targets = job.answers()
+            np.savez(draft, answers=answers, targets=targets, names=np.array(job.schema.outputs.names))
         on_test = {f"test_{name}": value for name, value in evaluated.items() if name != "loss"}
         last = {name: value for name, value in job.history[-1].items() if name != "lr"}
         self.tracked.log_outputs(**last, **on_test)
@@ -321,6 +334,8 @@ def _inputs(code: Code, dataset: Dataset, hyperparameters: Any) -> dict[str, Any
     now = lineage.of_now(code.package, dataset.origin)
     return asdict(hyperparameters) | now | {
         "mlops_digest": lineage.mlops_digest(), "commit": commit, "dirty": dirty,
+        "examples": ", ".join(f"{count} {name}" for name, count in dataset.counts.items()),
+        "libraries": ", ".join(f"{name} {version}" for name, version in lineage.libraries().items()),
     }  # fmt: skip
 
 
