@@ -15,7 +15,9 @@ import pytest
 import yaml
 from conftest import TEMPLATE, context_of, questions, typed
 from cookiecutter.exceptions import FailedHookException
+from cookiecutter.generate import generate_context
 from cookiecutter.main import cookiecutter
+from cookiecutter.prompt import prompt_for_config
 from cookiecutter.utils import create_env_with_context
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -174,6 +176,15 @@ def test_an_owner_that_cannot_be_a_folder_of_images_is_refused(rules, good_conte
 @pytest.mark.parametrize(("question", "remedy"), [(row[0], row[3]) for row in BAD + BAD_WITH_PERSONAL_FOLDER if row[3]])
 def test_every_remedy_is_itself_accepted(rules, good_context, question, remedy):
     assert not rules.check(question, good_context | {question: remedy}).faults
+
+
+@pytest.mark.parametrize("answer", [None, True])
+@pytest.mark.parametrize("question", [name for name, default in questions().items() if isinstance(default, str)][:8])
+def test_a_users_default_that_yaml_retyped_reaches_the_rules(rules, question, answer):
+    """Plain cookiecutter renders the private names of ~/.cookiecutterrc's answers before any hook runs."""
+    context = generate_context(str(TEMPLATE / "cookiecutter.json"), {question: answer})
+    (found,) = rules.problems(prompt_for_config(context, no_input=True))
+    assert (found.question, found.faults) == (question, ["is not a text"])
 
 
 @pytest.mark.parametrize("answer", [None, 5, ["a"], {"a": "b"}, False])

@@ -87,7 +87,7 @@ class Person:
 
 CHOICES = (6, 9, 12, 13)
 WRONG = {  # the number of a question: a wrong answer, and what is said of it
-    1: ("/dev/null", "is not a folder"),
+    1: ("/dev/null/churn", "is not a folder: /dev/null rule: a folder that you may write to"),
     4: ("Customer Churn", "rule: lower-case words of letters and digits", "try: customer-churn"),
     5: ("json", "is a module of Python's standard library", "try: json_model"),
     8: ("Churn_2026", "try: churn-2026"),

@@ -1,6 +1,7 @@
 """`make new` explains every failure in a sentence with a remedy, and leaves nothing behind."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -124,7 +125,8 @@ def test_a_wrong_answer_prints_the_rules_and_no_traceback(tmp_path, settings_fil
         "--no-input",
         "gke_zone=x",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    shell = os.environ | {"PYTHONSAFEPATH": "1"}
+    done = subprocess.run(command, env=shell, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1 and not done.stdout
     assert done.stderr.startswith("1 answer cannot work; nothing was made.\n") and "Traceback" not in done.stderr
 

@@ -39,18 +39,16 @@ def user_settings(config_file: str | None, default_config: bool, check: bool = T
 
 def folder_problem(text: str) -> rules.Problem:
     """Check where the repository is to be made."""
-
-    def faults(text: str) -> list[str]:
-        there = os.path.abspath(os.path.expanduser(text))
-        while not os.path.lexists(there):
-            there = os.path.dirname(there)
-        if not os.path.isdir(there):
-            return [f"is not a folder: {there}"]
-        return [] if os.access(there, os.W_OK | os.X_OK) else [f"may not be written to: {there}"]
-
-    printable = rules.free_text_faults(text, 1, 1000)
+    there = os.path.abspath(os.path.expanduser(text))
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    faults = rules.free_text_faults(text, 1, 1000)
+    if not os.path.isdir(there):
+        faults.append(f"is not a folder: {there}")
+    elif not os.access(there, os.W_OK | os.X_OK):
+        faults.append(f"may not be written to: {there}")
     rule = "a folder that you may write to, or one that can be made; the repository becomes a folder in it"
-    return rules.problem(WHERE, text, rule, lambda text: printable or faults(text), "")
+    return rules.Problem(WHERE, text, faults, rule)
 
 
 def name_problem(folder: str, name: str) -> rules.Problem:

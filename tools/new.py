@@ -18,10 +18,12 @@ import tempfile
 from pathlib import Path
 
 import click
-from answers import TEMPLATE, WHERE, Answers, Refused, name_problem, rules, user_settings
 from cookiecutter import cli, exceptions
 from cookiecutter.log import configure_logger
 from jinja2.exceptions import TemplateError
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # a shell's PYTHONSAFEPATH leaves it out
+from answers import TEMPLATE, WHERE, Answers, Refused, name_problem, rules, user_settings
 
 COMMAND = copy.copy(cli.main)
 PLAIN = click.Option(["--plain"], is_flag=True, help="Ask in lines only, for screen readers: no cursor codes")
