@@ -1,4 +1,4 @@
-"""What the page shows: a script that Streamlit runs again after each change. Arguments: the server's URL, the bundle."""
+"""The page: a script that Streamlit runs again after each change. Arguments: the URL of the server, and the bundle."""
 
 import re
 import sys
