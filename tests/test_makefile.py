@@ -16,6 +16,7 @@ VERBS = [
     "compare",
     "package",
     "serve",
+    "try",
     "predict",
     "drift",
     "ui",

@@ -67,7 +67,7 @@ def stages(team: Team) -> Stages:
     group = Stages(
         "stages", callback=processes.exit_on_signals, context_settings={**SETTINGS, "obj": team},
         help="Train, package and serve a model.",
-        commands=[prepare, train, best, compare, package, serve, predict, drift, run_pipeline, check],
+        commands=[prepare, train, best, compare, package, serve, try_model, predict, drift, run_pipeline, check],
     )  # fmt: skip
     group.team = team
     return group
@@ -206,6 +206,23 @@ def serve(bundle: Path, port: int) -> None:
         click.echo(f"Serving {bundle} at {url}. Ask it with `make predict`; Ctrl-C ends it.")
         code = process.wait()
     raise UserError(f"The server ended by itself with exit code {code}.")
+
+
+@click.command("try")
+@click.option("--bundle", type=PATH, default=BUNDLE)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+def try_model(bundle: Path, port: int) -> None:
+    """Try a bundle's model by hand, on a page in the browser, until Ctrl-C."""
+    from . import page
+
+    try:
+        with page.server(bundle, port) as (url, process):
+            click.echo(f"{url} is the page to try the model. Ctrl-C ends it.")
+            code = process.wait()
+    except KeyboardInterrupt:
+        click.echo("\nEnded.")
+        return
+    raise UserError(f"The page ended by itself with exit code {code}. Its log: {page.LOG}")
 
 
 @click.command()
