@@ -18,6 +18,7 @@ VERBS = [
     "serve",
     "try",
     "predict",
+    "batch",
     "drift",
     "ui",
     "guide",
@@ -62,8 +63,8 @@ def test_a_shells_variables_decide_nothing(shown, flags):
         (["package", "RUN=abc"], "--run 'abc'"),
         (["compare", "RUNS=abc def"], "--run 'abc' --run 'def'"),
         (["train", "RESUME=abc"], "train --resume 'abc'"),
-        (["sweep", "GROUP=pipeline"], "runner pipeline"),
-        (["predict", "URL=http://host", "IMAGES=a.png"], "--url 'http://host'   a.png"),
+        (["sweep", "GROUP=pipeline"], "runner 'pipeline'"),
+        (["predict", "URL=http://host", "FILE=a.png"], "predict --url 'http://host'    -- 'a.png'"),
     ],
 )
 def test_what_is_typed_counts(shown, words, part):
@@ -179,3 +180,27 @@ def test_an_environments_path_with_a_blank_is_named(bake):
         check=False,
     )
     assert done.returncode == 2 and "without a blank" in done.stderr and "ln -s" in done.stderr
+
+
+HOSTILE = """it's $HOME `touch a` $(touch b) $(shell touch c) (1); touch d & "x" | tee e"""
+
+
+def test_nothing_that_is_typed_is_run_by_a_shell(bake, tmp_path):
+    repository = Path(shutil.copytree(bake(), tmp_path / "repository"))
+    python = repository / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n", encoding="utf-8")
+    python.chmod(0o755)
+    makefile = (repository / "Makefile").read_text(encoding="utf-8")
+    taken = set(re.findall(r"^TAKEN := (.*)$", makefile, re.MULTILINE)[0].split()) - {"ARGS", "$(DATA)"}
+    before = {path.name for path in repository.iterdir()}
+    for verb in VERBS:
+        words = [f"{name}={HOSTILE}" for name in sorted(taken | {"SOURCE", "TARGET"})]
+        done = subprocess.run(
+            ["make", "--silent", verb, *words], cwd=repository, env=as_in_a_terminal(),
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert {path.name for path in repository.iterdir()} == before, verb
+        if verb in ("predict", "batch", "data", "drift"):
+            assert HOSTILE in done.stdout, "it is handed over as it was typed"

@@ -1,6 +1,7 @@
 """The stages as commands: the same on a laptop, in the Makefile, in the Polyaxonfiles and in the workflow."""
 
 import json
+import shlex
 import sys
 from dataclasses import Field, fields
 from pathlib import Path
@@ -67,7 +68,9 @@ def stages(team: Team) -> Stages:
     group = Stages(
         "stages", callback=processes.exit_on_signals, context_settings={**SETTINGS, "obj": team},
         help="Train, package and serve a model.",
-        commands=[prepare, train, best, compare, package, serve, try_model, predict, drift, run_pipeline, check],
+        commands=[
+            prepare, train, best, compare, package, serve, try_model, predict, batch, drift, run_pipeline, check
+        ],
     )  # fmt: skip
     group.team = team
     return group
@@ -225,28 +228,71 @@ def try_model(bundle: Path, port: int) -> None:
     raise UserError(f"The page ended by itself with exit code {code}. Its log: {page.LOG}")
 
 
+URL = click.option("--url", help="Address of the server or its gateway. Default: the server that `make serve` runs.")
+TIMEOUT = click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=10, help="In seconds.")
+
+
 @click.command()
-@click.option("--url", help="Address of the server or its gateway. Default: the server that `make serve` runs.")
+@URL
+@TIMEOUT
 @click.option("--index", "indices", type=int, multiple=True, help="A test example of the prepared data; repeatable.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=10, help="In seconds.")
+@click.option("--rows", help="Rows typed as JSON: an object with values by column, or a list of these.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
-@click.argument("images", nargs=-1, type=PATH)
+@click.argument("files", nargs=-1)
 @click.pass_obj
 def predict(
-    team: Team, url: str | None, indices: tuple[int, ...], timeout: float, as_json: bool, images: tuple[Path, ...]
-) -> None:
-    """Ask a served model about pictures or test examples; without any, about the repository's samples."""
+    team: Team, url: str | None, timeout: float, indices: tuple[int, ...], rows: str | None, as_json: bool,
+    files: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Ask a served model; without more, about the repository's samples.
+
+    FILES are pictures, folders of pictures, or CSV and Parquet files.
+    """
     from . import client, local_server
 
     url = url or local_server.published()
     if not url:
         raise UserError("No server runs here. Start one with `make serve` in another terminal, or give --url.")
     schema = _schema()
-    questions = [client.picture(path, schema) for path in images]
-    if indices:
-        questions += client.test_examples(indices)
+    questions = [question for path in _paths(files) for question in client.from_file(path, schema)]
+    questions += client.typed(rows, schema) if rows else []
+    questions += client.test_examples(indices) if indices else []
+    for question in questions:
+        if question.done:
+            click.echo(f"{question.name}: {question.done}", err=True)
     answers = client.ask(url, questions or client.samples(team.data.SAMPLES, schema), schema, timeout)
     click.echo(json.dumps(client.as_json(answers), indent=1) if as_json else client.table(answers))
+
+
+def _paths(words: tuple[str, ...]) -> list[Path]:
+    """Files as they are called. A word that is no file may hold several, as `make` hands them over."""
+    found = []
+    for word in words:
+        path = Path(word).expanduser()
+        try:
+            parts = [path] if path.exists() else [Path(part).expanduser() for part in shlex.split(word)]
+        except ValueError:  # a quote without its other
+            parts = [path]
+        found += parts if all(part.exists() for part in parts) else [path]
+    return found
+
+
+@click.command()
+@URL
+@TIMEOUT
+@click.option("--out", type=PATH, help="The CSV file to write.")
+@click.argument("file", type=PATH, required=False)
+def batch(url: str | None, timeout: float, file: Path | None, out: Path | None) -> None:
+    """Answer every row of a CSV or Parquet file, or every picture in a folder, into a CSV file.
+
+    Asks the server that `make serve` runs, or else serves the bundle meanwhile. Stopped, it goes on when it is typed
+    again.
+    """
+    from . import batch as batches
+
+    if not file or not out:
+        raise UserError("Say what is to be answered, and where to: make batch FILE=rows.csv OUT=answers.csv")
+    batches.run(file.expanduser(), out.expanduser(), _schema(), url, timeout, lambda line: click.echo(line, err=True))
 
 
 def _schema():

@@ -1,29 +1,34 @@
 """Ask a served model: examples in, what it answered and which run answered out."""
 
-import csv
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import requests
+from requests.adapters import HTTPAdapter, Retry
 
 from . import dataset as datasets
-from . import runs
+from . import pictures, runs
+from . import schema as schemas
 from .errors import Refused, UserError
 from .schema import Images, Schema, Table
-from .sources import folders
+from .serving.limits import BODY_BYTES, ROWS
+from .tables import as_category, is_missing
 
 PREDICTIONS = "/api/v1.0/predictions"
 
 
 @dataclass(frozen=True)
 class Question:
-    """One example to ask about: where it is from, its inputs [*shape], and its label where that is known."""
+    """One example to ask about: its name, its inputs [*shape], its label where that is known, what was done to it."""
 
     name: str
     inputs: np.ndarray
     label: str | None = None
+    done: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,9 @@ def samples(place: Path, schema: Schema, data_file: Path = datasets.FILE) -> lis
         place: a folder of pictures, whose names begin with their labels (7-test-4.png is a 7), or a CSV file.
     """
     try:
-        found = _pictures(place, schema) if place.is_dir() else _rows(place, schema)
+        found = from_file(place, schema)
+        if place.is_dir():
+            found = [replace(each, label=Path(each.name).name.partition("-")[0], done="") for each in found]
         if found and all(question.label in schema.outputs.names for question in found):
             return found
     except (UserError, Refused, OSError, ValueError):
@@ -65,39 +72,110 @@ def samples(place: Path, schema: Schema, data_file: Path = datasets.FILE) -> lis
     return test_examples([int(row) for row in rows[:10]], data_file)
 
 
-def picture(path: Path, schema: Schema, label: str | None = None) -> Question:
-    """Return a picture in a file, made ready as `make data` does: its size, its channels.
+def from_file(path: Path, schema: Schema) -> list[Question]:
+    """Return what a file holds: a picture, or the rows of a CSV or Parquet file; of a folder, all of its pictures.
+
+    Raises:
+        UserError: it is missing, cannot be read, or does not hold what the model takes.
+    """
+    if isinstance(schema.inputs, Images):
+        found = pictures.find(path) if path.is_dir() else [path]
+        return [picture(each, schema) for each in found]
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")
+    if path.suffix.lower() in pictures.SUFFIXES:
+        picture(path, schema)  # says that the model takes none
+    from .sources import table_files, tables  # pandas takes a second
+
+    several = table_files.parts(path, request(), ROWS)
+    frame, decimal, _ = next(several, (None, "", 0.0))
+    if frame is None or not len(frame):
+        raise UserError(f"{path} holds no rows below its header.")
+    if next(several, None):
+        command = f"make batch FILE={shlex.quote(str(path))} OUT=answers.csv"
+        raise UserError(f"{path} has over {ROWS:,} rows. Type: {command}")
+    label = _label_of(frame.columns, schema)
+    try:
+        inputs = schema.inputs.encode(tables.as_values(frame, schema.inputs, decimal))
+    except Refused as refused:
+        raise UserError(f"{path}: {refused}") from None
+    return _rows(inputs, frame[label].tolist() if label else [None] * len(frame))
+
+
+def picture(path: Path, schema: Schema) -> Question:
+    """Return a picture in a file, made ready as the training pictures were.
 
     Raises:
         UserError: the file is missing or no picture, or the model takes none.
     """
     if not isinstance(schema.inputs, Images):
-        raise UserError(f"The model takes no pictures: {schema.inputs.accepts}. Ask with --index.")
-    if not path.is_file():
-        raise UserError(f"There is no file {path}.")
-    return Question(str(path), folders.load(path, schema.inputs), label)
+        raise UserError(f"The model takes no pictures: {schema.inputs.accepts}.")
+    pixels, done = pictures.ask(path, schema.inputs)
+    return Question(str(path), pixels, done=done)
 
 
-def _pictures(folder: Path, schema: Schema) -> list[Question]:
-    return [picture(path, schema, path.name.partition("-")[0]) for path in sorted(folder.glob("*.png"))]
+def typed(text: str, schema: Schema) -> list[Question]:
+    """Return rows that were typed as JSON: an object with values by column, or a list of such.
+
+    Raises:
+        UserError: it is not JSON, or no rows of this schema; the message names the row and the column.
+    """
+    example = """As in: make predict ROWS='{"age": 37, "city": "Oslo"}'"""
+    try:
+        rows = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"ROWS is not JSON: {error}. {example}") from None
+    rows = rows if isinstance(rows, list) else [rows]
+    if not isinstance(schema.inputs, Table) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"ROWS is an object with values by column, or a list of these. {example}")
+    label = _label_of(dict.fromkeys(name for row in rows for name in row), schema)
+    labels = [row.pop(label, None) for row in rows]
+    try:
+        return _rows(schema.inputs.read_json(rows, "ROWS"), labels)
+    except Refused as refused:
+        raise UserError(f"{refused}") from None
 
 
-def _rows(path: Path, schema: Schema) -> list[Question]:
-    """The rows of a CSV file; what its column `label` says is what they are."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if not isinstance(schema.inputs, Table):
-        return []
-    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
-    labels: Sequence[str | None] = columns.pop("label", [None] * len(rows))
-    inputs = schema.inputs.encode(schema.inputs.parse(columns))
-    return [
-        Question(f"row {number}", one, label) for number, (one, label) in enumerate(zip(inputs, labels, strict=True), 1)
-    ]
+def _rows(inputs: np.ndarray, labels: Sequence) -> list[Question]:
+    known = [None if is_missing(label) else as_category(label) for label in labels]
+    return [Question(f"row {number}", *each) for number, each in enumerate(zip(inputs, known, strict=True), 1)]
+
+
+def _label_of(columns: Iterable[str], schema: Schema) -> str | None:
+    """The column that says what a row is, where there is one: the target's, or one called label."""
+    inputs = {column.name for column in getattr(schema.inputs, "columns", ())}
+    return next((name for name in columns if name in (request().target, "label") and name not in inputs), None)
+
+
+def request() -> datasets.Request:
+    """Return how the source was read that schema.toml records: its target, and what was said of its dialect."""
+    return datasets.Request(**({"source": ""} | schemas.read_source()))
+
+
+def per_request(schema: Schema) -> int:
+    """Return how many examples one request may hold: a pixel takes up to 5 bytes in JSON, another value up to 25."""
+    inputs = schema.inputs
+    pixels = isinstance(inputs, Images) and (inputs.low, inputs.high) == (0, 255)
+    return max(1, min(ROWS, BODY_BYTES // (inputs.size * (5 if pixels else 25))))
+
+
+@dataclass(frozen=True)
+class Output:
+    """The model's output for one example: a probability for each class, or the number; and the run that gave it."""
+
+    names: list[str]
+    values: np.ndarray
+    run: str | None
+
+    def cells(self) -> tuple[str, str]:
+        """Return the answer and its probability as they are written into a table; a number has none."""
+        if len(self.values) == 1:
+            return f"{self.values[0]:.6g}", ""
+        return self.names[self.values.argmax()], f"{self.values.max():.4f}"
 
 
 def ask(url: str, questions: Sequence[Question], schema: Schema, timeout: float = 10) -> list[Answer]:
-    """Ask about all examples in one request.
+    """Ask about all examples.
 
     Args:
         url: of the server, or of its predictions (as a cluster's gateway has it).
@@ -106,10 +184,48 @@ def ask(url: str, questions: Sequence[Question], schema: Schema, timeout: float 
     Raises:
         UserError: no answer, an answer that is an error, or one that is not a classifier's.
     """
-    address = _predictions(url)
-    body = {"data": {"ndarray": [schema.inputs.as_request(question.inputs) for question in questions]}}
+    found = outputs(url, [question.inputs for question in questions], schema, timeout)
+    numbers = schema.outputs.kind == "number"
+    return [
+        Answer(
+            question.name,
+            schema.outputs.decode(output.values[0]) if numbers else output.names[output.values.argmax()],
+            None if numbers else float(output.values.max()),
+            output.run,
+            question.label,
+        )
+        for question, output in zip(questions, found, strict=True)
+    ]
+
+
+def outputs(
+    url: str, inputs: Sequence[np.ndarray], schema: Schema, timeout: float = 10, patience: int = 0
+) -> list[Output]:
+    """Ask about all inputs, each [*shape], as many in a request as it may hold.
+
+    Args:
+        patience: how often to ask again, each time later, when the server says that it is busy.
+
+    Raises:
+        UserError: as `ask`.
+    """
+    address, most = _predictions(url), per_request(schema)
+    again = Retry(patience, connect=False, read=False, status_forcelist=[503], allowed_methods=None, backoff_factor=0.5,
+                  raise_on_status=False)  # fmt: skip
+    found: list[Output] = []
+    with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=again))
+        for first in range(0, len(inputs), most):
+            asked = inputs[first : first + most]
+            body = {"data": {"ndarray": [schema.inputs.as_request(each) for each in asked]}}
+            found += _outputs(address, _post(session, address, body, timeout), len(asked))
+    return found
+
+
+def _post(session: requests.Session, address: str, body: dict, timeout: float) -> requests.Response:
     try:
-        response = requests.post(address, json=body, timeout=timeout)
+        response = session.post(address, json=body, timeout=timeout)
     except requests.Timeout:
         hint = " Is it http, not https?" if address.startswith("https:") else ""
         raise UserError(
@@ -122,7 +238,7 @@ def ask(url: str, questions: Sequence[Question], schema: Schema, timeout: float 
         ) from None
     if not response.ok:
         raise UserError(f"{address} answered {response.status_code}: {_reason(response)}")
-    return _answers(address, response, questions, schema)
+    return response
 
 
 def _predictions(url: str) -> str:
@@ -139,26 +255,16 @@ def _reason(response: requests.Response) -> str:
         return response.text[:200] or response.reason
 
 
-def _answers(address: str, response: requests.Response, questions: Sequence[Question], schema: Schema) -> list[Answer]:
+def _outputs(address: str, response: requests.Response, examples: int) -> list[Output]:
     try:
         content = response.json()
         names, rows = content["data"]["names"], np.asarray(content["data"]["ndarray"], dtype=float)
         run = content.get("meta", {}).get("tags", {}).get("run")
-        if rows.shape != (len(questions), len(names)):
-            raise ValueError(f"answers of shape {rows.shape} for {len(questions)} examples and {len(names)} outputs")
+        if rows.shape != (examples, len(names)):
+            raise ValueError(f"answers of shape {rows.shape} for {examples} examples and {len(names)} outputs")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{address} answered, but not as a model of this template does: {error!r}") from None
-    numbers = schema.outputs.kind == "number"
-    return [
-        Answer(
-            question.name,
-            schema.outputs.decode(row[0]) if numbers else names[row.argmax()],
-            None if numbers else float(row.max()),
-            run,
-            question.label,
-        )
-        for question, row in zip(questions, rows, strict=True)
-    ]
+    return [Output(names, row, run) for row in rows]
 
 
 def table(answers: Sequence[Answer]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from . import quality
+from . import drawings, quality
 from . import schema as schemas
 from .errors import UserError
 from .files import atomic_file
@@ -215,7 +215,7 @@ def _inferred(source: Source, known: Schema | None) -> Schema:
     for labels, what in ((source.labels, "no examples"), (source.test_labels, "a test set without examples")):
         if labels is not None and not len(labels):
             raise UserError(f"{source.name} holds {what}.")
-    inputs = source.schema or schemas.Images.infer(source.inputs)
+    inputs = source.schema or drawings.infer(source.inputs)
     if source.task == "number":
         outputs: schemas.Classes | schemas.Number = schemas.Number.infer(source.target, np.asarray(source.labels))
     else:

@@ -1,10 +1,14 @@
-"""Writing whole files or nothing."""
+"""Writing whole files or nothing, and alone."""
 
+import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from .errors import UserError
 
 
 @contextmanager
@@ -35,3 +39,25 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             if (Path(work) / "replaced").exists():
                 shutil.move(Path(work) / "replaced", path)
             raise
+
+
+@contextmanager
+def exclusive_lock(folder: Path, busy: str) -> Iterator[None]:
+    """Lock a folder while the block writes into it; the system releases it also when the process is killed.
+
+    Raises:
+        UserError: another process holds it; the text is `busy`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UserError(busy) from None
+    except OSError:  # a file system that locks no folder, such as NFS
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)

@@ -23,13 +23,20 @@ STATISTICS = {  # one number for each picture, and what it tells
 
 @dataclass(frozen=True)
 class Images:
-    """Pictures [height, width, channels] of values from `low` to `high`."""
+    """Pictures [height, width, channels] of values from `low` to `high`.
+
+    Attributes:
+        background, drawing: of drawings, the shade of their background, and the pixels of the longer side of what is
+            drawn in their middle (see drawings.py).
+    """
 
     height: int
     width: int
     channels: int = 1
     low: int = 0
     high: int = 255
+    background: int | None = None
+    drawing: int | None = None
     kind: ClassVar[str] = "images"
     unit: ClassVar[str] = "image"
     statistics: ClassVar[dict[str, str]] = STATISTICS
@@ -40,15 +47,15 @@ class Images:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it is a whole number above 0")
         if not self.low < self.high:
             raise ValueError(f"low is {self.low!r} and high {self.high!r}; low must be less than high")
-
-    @classmethod
-    def infer(cls, inputs: np.ndarray) -> "Images":
-        """Return the schema of uint8 pictures [N, height, width, channels]."""
-        return cls(*map(int, inputs.shape[1:]))
+        if self.background is not None and not (self.channels == 1 and self.low <= self.background <= self.high):
+            raise ValueError("background is a value from low to high, and for pictures of one channel only")
+        if self.drawing is not None and not (self.background is not None and 0 < self.drawing <= max(self.shape)):
+            raise ValueError("drawing is a number of pixels of a side, and needs a background")
 
     def with_choices_of(self, known: "Images") -> "Images":
-        """Return this schema with the range of `known`: pictures do not tell theirs, so people may change it."""
-        return replace(self, low=known.low, high=known.high)
+        """Return this schema with the range of `known`, and with its drawings: people may change these."""
+        kept = ("low", "high", "background", "drawing")
+        return replace(self, **{name: getattr(known, name) for name in kept})
 
     def encode(self, inputs: np.ndarray) -> np.ndarray:
         """Return pictures as they are stored: as they are."""
@@ -107,9 +114,14 @@ class Images:
         if pictures is None:
             seen = " x ".join(map(str, array.shape[:6])) + (" x ..." if array.ndim > 6 else "")
             raise Refused(f"Images have the shape {self.accepts}; these have {seen}.")
-        whole_bytes = array.dtype == np.uint8 and self.low <= 0 and self.high >= 255
-        if not whole_bytes and not (array.min() >= self.low and array.max() <= self.high):  # false for NaN too
+        most = array.max()
+        if not (array.min() >= self.low and most <= self.high):  # false for NaN too
             raise Refused(f"Pixels are finite numbers from {self.low} to {self.high}; these are not.")
+        if self.low == 0 < most <= 1 < self.high:
+            raise Refused(
+                f"Pixels are numbers from 0 to {self.high}, and none of these is above 1: they are of another scale. "
+                f"Do not divide them by {self.high}."
+            )
         return pictures.astype(np.float32)
 
     def _arranged(self, array: np.ndarray) -> np.ndarray | None:

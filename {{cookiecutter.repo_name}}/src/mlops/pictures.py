@@ -1,11 +1,134 @@
-"""Pictures drawn beside a model's answers."""
+"""Pictures in files: read into the size and mode of a schema, in training and in asking; and drawn beside answers."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from . import drawings
+from .errors import UserError
+from .images import Images
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+GRAY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
+MOST_PIXELS = 100_000_000  # of a picture that is read: 300 MB in memory
 CAPTION, SIDE = 28, 112  # pixels, on the sheet of answers
+
+
+def read(path: Path, use: Callable[[Image.Image], Any]) -> Any:
+    """Open a picture and return what `use` makes of it: the only place where an image library's errors are met.
+
+    Raises:
+        UserError: it is missing, too large, or cannot be read as a picture; the text is one sentence.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"it has {image.width} x {image.height} pixels, and at most {MOST_PIXELS:,} are read")
+            return use(image)
+    except UserError:
+        raise
+    except Exception as error:  # a reader raises whatever its format's library does
+        reason = " ".join(str(error).replace(repr(str(path)), "it").split())[:200].rstrip(".") or type(error).__name__
+        raise UserError(f"{path} cannot be read as a picture: {reason}. Put a good one in its place.") from None
+
+
+def find(folder: Path) -> list[Path]:
+    """Return the pictures in a folder and in its folders, by their names.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise UserError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}).")
+    return found
+
+
+def load(path: Path, schema: Images) -> np.ndarray:
+    """Return a picture to learn from [height, width, channels]: upright, on white, its sides' ratio kept.
+
+    Raises:
+        UserError: it cannot be read as a picture.
+    """
+    return _as_array(_sized(read(path, lambda image: _plain(image, schema, [])), schema, []), schema)
+
+
+def ask(path: Path, schema: Images) -> tuple[np.ndarray, str]:
+    """Return a picture to ask about [height, width, channels], and in words what was done to it.
+
+    Raises:
+        UserError: it cannot be read as a picture.
+    """
+    done: list[str] = []
+    return _fitted(read(path, lambda image: _plain(image, schema, done)), schema, done)
+
+
+def fit(image: Image.Image, schema: Images) -> tuple[np.ndarray, str]:
+    """Return a picture that is open already as `ask` does."""
+    done: list[str] = []
+    return _fitted(_plain(image, schema, done), schema, done)
+
+
+def _fitted(image: Image.Image, schema: Images, done: list[str]) -> tuple[np.ndarray, str]:
+    """Make a picture ready as `load` does; where the training's are drawings, first a drawing like these."""
+    if schema.background is not None:
+        image = drawings.arrange(image, schema, done)
+    return _as_array(_sized(image, schema, done), schema), ", ".join(done) or "taken as it is"
+
+
+def _plain(image: Image.Image, schema: Images, done: list[str]) -> Image.Image:
+    """A picture as people see it, as 8-bit gray or color: upright, and white where it is transparent."""
+    if schema.channels not in (1, 3):
+        raise UserError(f"The model takes {schema.channels} channels, and pictures in files have 1 or 3.")
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        done.append(f"the first of {frames} frames")
+    if image.getexif().get(0x0112, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+        done.append("turned upright")
+    if image.mode.startswith(("I", "F")):
+        image = _as_bytes(image)
+        done.append("made 8-bit")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        done.append("put on white")
+    if (image.mode in GRAY_MODES) != (schema.channels == 1):
+        done.append("made gray" if schema.channels == 1 else "made color")
+    return image.convert("L" if schema.channels == 1 else "RGB")
+
+
+def _as_bytes(image: Image.Image) -> Image.Image:
+    """A picture of 16-bit, 32-bit or real values from 0 to 255; the range is the smallest usual one that holds them."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
+    most = float(values.max())
+    high = next((high for high in ((1,) if image.mode == "F" else ()) + (255, 65535) if most <= high), most)
+    return Image.fromarray((values / high * 255).clip(0, 255).astype(np.uint8))
+
+
+def _sized(image: Image.Image, schema: Images, done: list[str]) -> Image.Image:
+    """A picture in the size of the schema; where its sides' ratio is another, there is more of its commonest shade."""
+    if image.size == (schema.width, schema.height):
+        return image
+    done.append(f"made {schema.height} by {schema.width} pixels")
+    shades = np.median(np.asarray(image).reshape(-1, schema.channels), axis=0)
+    color: Any = tuple(map(int, shades))
+    size = schema.width, schema.height
+    return ImageOps.pad(image, size, Image.Resampling.BILINEAR, color=color if len(color) > 1 else color[0])
+
+
+def _as_array(image: Image.Image, schema: Images) -> np.ndarray:
+    """Pixels [height, width, channels]: uint8, or float32 where the schema's range is another."""
+    pixels = np.asarray(image, dtype=np.uint8).reshape(schema.shape)
+    if (schema.low, schema.high) == (0, 255):
+        return pixels
+    return (schema.low + pixels / 255 * (schema.high - schema.low)).astype(np.float32)
 
 
 def sheet(pictures: Sequence[np.ndarray], captions: Sequence[str]) -> Image.Image:

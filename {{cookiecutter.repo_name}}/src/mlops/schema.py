@@ -259,7 +259,7 @@ def _update(document: Any, content: dict[str, Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, as TOML and JSON give them back; of a column, what it is by itself is left out."""
+    """Tuples as lists, as TOML and JSON give them back, and nothing of what is not set; of a column, no default."""
     if isinstance(value, dict):
         defaults = {
             "categories": (),
@@ -271,7 +271,11 @@ def _plain(value: Any) -> Any:
             "reason": "",
         }
         is_column = "reason" in value
-        return {k: _plain(v) for k, v in value.items() if not (is_column and k in defaults and v == defaults[k])}
+        return {
+            k: _plain(v)
+            for k, v in value.items()
+            if v is not None and not (is_column and k in defaults and v == defaults[k])
+        }
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 

@@ -5,16 +5,13 @@ holds Polyaxon's own variables too, and these are about the workspace's run, not
 """
 
 import csv
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
-from . import project
-from .errors import UserError
+from . import files, project
 from .files import atomic_file
 
 RUN_VARIABLE, NAME_VARIABLE = "MLOPS_RUN", "MLOPS_RUN_NAME"
@@ -65,28 +62,10 @@ def save(run) -> None:
         run.persist_run(path=run.get_artifacts_path())
 
 
-@contextmanager
-def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Lock a run's folder while the block writes into it; the system releases it also when the process is killed.
-
-    Raises:
-        UserError: another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise UserError(
-            f"Run {folder.name} is being trained now, by another process. Wait for it, or stop it."
-        ) from None
-    except OSError:  # a file system that locks no folder, such as NFS
-        pass
-    try:
-        yield
-    finally:
-        os.close(handle)
+def exclusive_lock(folder: Path) -> AbstractContextManager[None]:
+    """Lock a run's folder while a block writes into it."""
+    busy = f"Run {folder.name} is being trained now, by another process. Wait for it, or stop it."
+    return files.exclusive_lock(folder, busy)
 
 
 def repair_events(folder: Path) -> None:

@@ -3,19 +3,18 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from .. import pictures
 from ..dataset import Source
 from ..errors import UserError
+from ..pictures import SUFFIXES, load
 from ..schema import Images, Schema
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 TRAIN, TEST = ("train", "training"), ("test", "val", "valid", "validation")
 LARGEST, USUAL = 96, 64  # pixels of a side: the largest that is kept, and what larger pictures become
-GRAY_MODES = ("1", "L", "LA", "I", "I;16", "F")
 
 
 def is_one(folder: Path) -> bool:
@@ -61,60 +60,21 @@ def fingerprint(folder: Path) -> str:
     return sha.hexdigest()
 
 
-def load(path: Path, schema: Images) -> np.ndarray:
-    """Return a picture as uint8 [height, width, channels]: upright, on white, its sides' ratio kept.
-
-    Raises:
-        UserError: it cannot be read as a picture.
-    """
-    if schema.channels not in (1, 3):
-        raise UserError(f"The model takes {schema.channels} channels, and pictures in files have 1 or 3.")
-    with _opened(path) as image:
-        image = ImageOps.exif_transpose(image)
-        image = to_mode(image, schema.channels)
-        if image.size != (schema.width, schema.height):
-            border: Any = image.resize((1, 1)).getpixel((0, 0))
-            image = ImageOps.pad(image, (schema.width, schema.height), Image.Resampling.BILINEAR, color=border)
-        return np.asarray(image, dtype=np.uint8).reshape(schema.shape)
-
-
-def to_mode(image: Image.Image, channels: int) -> Image.Image:
-    """Return a picture of any mode as 8-bit gray or color; what is transparent becomes white."""
-    if image.mode in ("I;16", "I", "F"):
-        values = np.asarray(image, dtype=np.float64)
-        high = 65535 if values.max() > 255 else 255
-        image = Image.fromarray((values / high * 255).clip(0, 255).astype(np.uint8))
-    if "A" in image.mode or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("L" if channels == 1 else "RGB")
-
-
-def _opened(path: Path) -> Image.Image:
-    try:
-        image = Image.open(path)
-        image.load()
-        return image
-    except Exception as error:  # Pillow's readers raise whatever their format's library does
-        raise UserError(
-            f"{path} cannot be read as a picture: {error}. Remove it, or put a good one in its place."
-        ) from None
-
-
 def _chosen(files: list[Path]) -> Images:
     sizes, gray = set(), True
     for path in files:
-        try:
-            with Image.open(path) as image:
-                turned = image.getexif().get(0x0112, 1) >= 5
-                sizes.add(image.size[::-1] if turned else image.size)
-                gray = gray and image.mode in GRAY_MODES
-        except Exception as error:
-            raise UserError(f"{path} cannot be read as a picture: {error}.") from None
+        size, mode = pictures.read(path, _size_and_mode)
+        sizes.add(size)
+        gray = gray and mode in pictures.GRAY_MODES
     width, height = sizes.pop() if len(sizes) == 1 else (LARGEST + 1,) * 2
     if max(width, height) > LARGEST:
         width = height = USUAL
     return Images(height, width, 1 if gray else 3)
+
+
+def _size_and_mode(image: Image.Image) -> tuple[tuple[int, int], str]:
+    turned = image.getexif().get(0x0112, 1) >= 5
+    return image.size[::-1] if turned else image.size, image.mode
 
 
 def _classes(folder: Path) -> Iterator[tuple[Path, str]]:
