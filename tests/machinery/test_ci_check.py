@@ -1,10 +1,16 @@
-"""`make check` finds mistakes in CI's files, GitHub's and GitLab's, and names the file and the place."""
+"""`make lint` finds mistakes in CI's files, GitHub's and GitLab's, and names the file and the place."""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from mlops import cli
+import yaml
+from conftest import ROOT
+
+HOOKS, PROGRAM = ".pre-commit-config.yaml", "src/mlops/platform/tool.sh"
 
 GITHUB, GITLAB = ".github/workflows/ci.yml", ".gitlab-ci.yml"
 LEFT, RIGHT = "{" * 2, "}" * 2
@@ -44,16 +50,16 @@ push:
 }
 # Each: file, what it says, the mistake in its place, and what the finding says.
 MISTAKES = {
-    "a misspelt key": (GITHUB, "runs-on:", "run-on:", ["ci.yml: line 7", "run-on"]),
+    "a misspelt key": (GITHUB, "runs-on:", "run-on:", ["ci.yml:7", "run-on"]),
     "an unknown context": (
-        GITHUB, "make lint", f"echo ${LEFT} steps.none.outputs.x {RIGHT}", ["ci.yml: line 14", "none"],
+        GITHUB, "make lint", f"echo ${LEFT} steps.none.outputs.x {RIGHT}", ["ci.yml:14", "none"],
     ),
-    "a mistake in a script": (GITHUB, "make lint", "cd $HOME/x; make", ["ci.yml: line 14", "SC2086"]),
+    "a mistake in a script": (GITHUB, "make lint", "cd $HOME/x; make", ["ci.yml:14", "SC2086"]),
     "an answer of a stranger in a script": (
-        GITHUB, "make lint", f"echo ${LEFT} github.event.pull_request.title {RIGHT}", ["ci.yml: line 14", "untrusted"],
+        GITHUB, "make lint", f"echo ${LEFT} github.event.pull_request.title {RIGHT}", ["ci.yml:14", "untrusted"],
     ),
     "credentials that stay": (
-        GITHUB, "        with:\n          persist-credentials: false\n", "", ["ci.yml: line 11", "artipacked"],
+        GITHUB, "        with:\n          persist-credentials: false\n", "", ["ci.yml:11", "artipacked"],
     ),
     "every right there is": (
         GITHUB, "    permissions:\n      contents: read\n", "    permissions: write-all\n", ["excessive-permissions"],
@@ -61,66 +67,59 @@ MISTAKES = {
     "a trigger with a stranger's code and our rights": (
         GITHUB, "pull_request:", "pull_request_target:", ["dangerous-triggers"],
     ),
-    "an action of an old runtime": (GITHUB, "checkout@v6", "checkout@v2", ["ci.yml: line 11", "checkout@v2"]),
-    "an action without a version": (GITHUB, "checkout@v6", "checkout", ["ci.yml: line 11"]),
+    "an action of an old runtime": (GITHUB, "checkout@v6", "checkout@v2", ["ci.yml:11", "checkout@v2"]),
+    "an action without a version": (GITHUB, "checkout@v6", "checkout", ["ci.yml:11"]),
     "a tag once digests are wanted": (
-        ".github/zizmor.yml", "ref-pin", "hash-pin", ["ci.yml: line 11", "unpinned-uses"],
+        ".github/zizmor.yml", "ref-pin", "hash-pin", ["ci.yml:11", "unpinned-uses"],
     ),
-    "a misspelt key of a job": (GITLAB, "  stage: images", "  stages: images", [".gitlab-ci.yml: push", "stages"]),
-    "a job that runs nothing": (
-        GITLAB, "  script:\n    - make push", "  when: always", [".gitlab-ci.yml: push", "runs nothing"],
-    ),
+    "a misspelt key of a job": (GITLAB, "  stage: images", "  stages: images", [".gitlab-ci.yml", "push", "stages"]),
     "a value of the wrong type": (GITLAB, "  needs: [check]", "  timeout: [1]", [".gitlab-ci.yml", "timeout"]),
-    "a need of no job": (GITLAB, "needs: [check]", "needs: [chek]", ["push.needs", "there is no job chek"]),
     "no YAML": (GITLAB, "stages: [check, images]", "stages: [check", [".gitlab-ci.yml"]),
 }  # fmt: skip
 
 
 @pytest.fixture
-def check(team):
-    """Run `python -m digit_reader check` in this process, which loads Polyaxon only once."""
-
-    def run(root: Path, *names: str):
-        return CliRunner().invoke(cli.stages(team), ["check", "--root", str(root), *names])
-
-    return run
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    for name, text in FILES.items():
+def repository(tmp_path: Path) -> Path:
+    """A git repository of these files, with the hooks of CI's files."""
+    content = yaml.safe_load((ROOT / HOOKS).read_text(encoding="utf-8"))
+    wanted = ("workflows", "unsafe-workflows", "gitlab")
+    content["repos"][0]["hooks"] = [hook for hook in content["repos"][0]["hooks"] if hook["id"] in wanted]
+    assert len(content["repos"][0]["hooks"]) == len(wanted)
+    files = FILES | {HOOKS: yaml.safe_dump(content), PROGRAM: (ROOT / PROGRAM).read_text(encoding="utf-8")}
+    for name, text in files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     return tmp_path
 
 
-def test_files_without_a_mistake_pass(files, check):
-    answer = check(files, "ci")
-    assert answer.exit_code == 0 and answer.output == "ci: ok\n", answer.output
+def lint(repository: Path) -> subprocess.CompletedProcess:
+    """Run the hooks over all files, as `make lint` does."""
+    subprocess.run(["git", "add", "--all"], cwd=repository, check=True)
+    command = [sys.executable, "-m", "pre_commit", "run", "--all-files"]
+    around = os.environ | {"VENV": sys.prefix}
+    return subprocess.run(command, cwd=repository, env=around, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_a_team_without_ci_has_nothing_to_fix(tmp_path, check):
-    assert check(tmp_path, "ci").output == "ci: ok\n"
+def test_files_without_a_mistake_pass(repository):
+    done = lint(repository)
+    assert done.returncode == 0 and done.stdout.count("Passed") == 3, done.stdout + done.stderr
+
+
+def test_a_team_without_ci_has_nothing_to_fix(repository):
+    shutil.rmtree(repository / ".github")
+    (repository / GITLAB).unlink()
+    done = lint(repository)
+    assert done.returncode == 0 and done.stdout.count("Skipped") == 3, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_deliberate_mistake_is_found_and_placed(files, check, mistake):
+def test_a_deliberate_mistake_is_found_and_placed(repository, mistake):
     name, right, wrong, said = MISTAKES[mistake]
     text = FILES[name]
     assert right in text, "the mistake no longer fits the file"
-    (files / name).write_text(text.replace(right, wrong, 1), encoding="utf-8")
-    answer = check(files, "ci")
-    assert answer.exit_code == 1 and isinstance(answer.exception, SystemExit), answer.output
-    findings = [line for line in answer.output.splitlines() if line.startswith("  ")]
-    assert any(all(word in line for word in said) for line in findings), answer.output
-
-
-@pytest.mark.parametrize(("variables", "code"), [({}, 0), ({"CI": "true"}, 1)])
-def test_without_the_tools_it_is_not_checked_and_fails_in_ci(files, check, monkeypatch, variables, code):
-    monkeypatch.setattr("mlops.platform.findings.shutil.which", lambda name, path: None)
-    monkeypatch.delenv("CI", raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    answer = check(files, "ci")
-    assert answer.exit_code == code and "ci: NOT CHECKED: " in answer.output and "make setup" in answer.output
+    (repository / name).write_text(text.replace(right, wrong, 1), encoding="utf-8")
+    done = lint(repository)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert all(word in done.stdout for word in said), done.stdout

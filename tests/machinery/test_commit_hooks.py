@@ -63,7 +63,9 @@ REFUSED = {
     "a notebook with outputs": ("look.ipynb", lambda: json.dumps(NOTEBOOK, indent=1) + "\n", ["- hook id: notebooks"]),
     "a mark of a conflict": ("notes.txt", lambda: "<<<<<<< HEAD\n", ["Merge conflict string"]),
     "lines of Windows": ("notes.txt", lambda: "one\r\ntwo\n", ["fixed mixed line endings"]),
-    "a key that is given twice": ("more.yml", lambda: "one: 1\none: 2\n", ["more.yml: line 2", "duplication of key"]),
+    "a key that is given twice": ("more.yml", lambda: "one: 1\none: 2\n", ["more.yml:2:1", "duplication of key"]),
+    "a base image without a tag": ("docker/more.Dockerfile", lambda: "FROM python\n", ["more.Dockerfile:1", "DL3006"]),
+    "a script with a fault": ("docker/s2i-builder/more", lambda: "#!/bin/sh\nls $1\n", ["s2i-builder/more", "SC2086"]),
     "an unused import": ("tests/more.py", lambda: "import os\n", ["files were modified by this hook"]),
     "an unknown name": ("tests/more.py", lambda: "print(nothing)\n", ["F821", "tests/more.py:1"]),
     "an import of the team's package in mlops": (

@@ -166,14 +166,14 @@ MISTAKES = {
         "aisg-context/polyaxon/polyaxon-config.yml",
         "volumeClaim: polyaxon-v1-data",
         "volumeClaim: polyaxon-data",
-        "platform",
+        "names",
         ["polyaxon-config.yml", "volumeClaim", "polyaxon-data"],
     ),
     "a misspelt key of the platform": (
         "aisg-context/polyaxon/polyaxon-config.yml",
         "artifactsStore:",
         "artifactStore:",
-        "platform",
+        "polyaxonfiles",
         ["polyaxon-config.yml", "artifactStore"],
     ),
     "a misspelt field of a manifest": (
@@ -201,7 +201,7 @@ MISTAKES = {
         f"{FILES}/vscode-service.yml",
         "name: workspace-password",
         "name: workspace-pasword",
-        "links",
+        "names",
         ["vscode-service.yml", "secretKeyRef.name", "workspace-pasword"],
     ),
     "a time that the clock does not have": (
@@ -210,20 +210,6 @@ MISTAKES = {
         '"61 * * * *"',
         "polyaxonfiles",
         ["drift.yml", "schedule.cron", "61"],
-    ),
-    "a key that is given twice": (
-        f"{FILES}/train.yml",
-        "name: train\n",
-        "name: train\nname: again\n",
-        "yaml",
-        ["train.yml", "line", "name"],
-    ),
-    "a base image without a tag": (
-        "docker/data-prep.Dockerfile",
-        "python:3.11-slim-bookworm",
-        "python",
-        "dockerfiles",
-        ["data-prep.Dockerfile", "line", "DL3006"],
     ),
     "a version that conda cannot read": (
         "CONDA",
@@ -285,18 +271,19 @@ def test_a_deliberate_mistake_is_found_and_placed(copy: Path, check, mistake: st
 
 @pytest.mark.parametrize(("variables", "code"), [({}, 0), ({"CI": "true"}, 1)])
 def test_a_check_that_cannot_run_says_so_and_fails_in_ci(check, monkeypatch, variables, code):
-    monkeypatch.setattr("mlops.platform.findings.find_spec", lambda name: None)
+    monkeypatch.delitem(sys.modules, "mlops.platform.check_conda", raising=False)
+    monkeypatch.setitem(sys.modules, "rattler", None)
     monkeypatch.delenv("CI", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    answer = check(ROOT, "yaml")
-    assert answer.output == "yaml: NOT CHECKED: yamllint is not installed; it comes with: make setup\n"
+    answer = check(ROOT, "conda")
+    assert answer.output == "conda: NOT CHECKED: rattler is not installed; it comes with: make setup\n"
     assert answer.exit_code == code
 
 
 def test_a_check_that_there_is_not_is_named_with_those_that_there_are(check):
     answer = check(ROOT, "yml")
-    assert answer.exit_code == 2 and "There is no check yml; there are: yaml, platform" in answer.output
+    assert answer.exit_code == 2 and "There is no check yml; there are: polyaxonfiles, kubernetes" in answer.output
 
 
 UTILITY = {"acquisitionFunction": "ucb", "kappa": 1.2, "gaussianProcess": {"kernel": "matern"}}

@@ -1,188 +1,128 @@
 """The check of Argo's files: by Argo's own models with unknown fields forbidden, and by what they refer to.
 
-A model knows the fields, not whether the step, parameter, volume or account that is named exists: Argo says that when
-the workflow is submitted, or after it has run for an hour.
+A model knows the fields, not whether the step or parameter that is named exists: Argo says that when the workflow is
+submitted, or after it has run for an hour.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .findings import Finding, as_pod, check_images, check_manifest, documents, leaves, needs
+import click
+import pydantic
+from hera.workflows import models
+
+from .manifests import Fault, Finding, documents, faults, leaves, pod_faults
 
 ARGO = Path("aisg-context/argo")
-KUBERNETES = Path("aisg-context/k8s")
+KINDS = {"Workflow": models.Workflow, "WorkflowTemplate": models.WorkflowTemplate}
 TAG = re.compile(r"\{\{(.*?)\}\}")
 OF_THE_WORKFLOW = {f"workflow.{name}" for name in ("name", "namespace", "uid", "status", "failures")}
-RETRY_POLICIES = ("Always", "OnFailure", "OnError", "OnTransientError")
-POD_GC = ("OnPodCompletion", "OnPodSuccess", "OnWorkflowCompletion", "OnWorkflowSuccess")
-DURATION = re.compile(r"\d+|(\d+(\.\d+)?(ms|s|m|h))+")  # seconds, or Go's way to write one
 # The fields of an Argo template and of a workflow's spec that a pod has under the same name
-OF_A_POD = ("securityContext", "imagePullSecrets", "volumes", "serviceAccountName", "automountServiceAccountToken")
+OF_A_POD = ("securityContext", "imagePullSecrets", "serviceAccountName", "automountServiceAccountToken")
 
 
-def check_argo(root: Path) -> Iterator[Finding]:
-    """The workflow template and the workflow that submits it."""
-    needs("hera")
-    files = list(documents(root, ARGO))
-    templates = {item["metadata"].get("name"): item for _, item in files if item["kind"] == "WorkflowTemplate"}
-    for path, document in files:
-        unread = list(_fields(path, document))
-        yield from unread
-        if unread:
-            continue  # what it refers to can be read only from a valid file
-        if "workflowTemplateRef" in document["spec"]:
-            yield from _submission(path, document["spec"], templates)
+def check_argo(root: Path, stages: click.Group) -> Iterator[Finding]:
+    """The workflow templates, and the workflows that submit them."""
+    read = []
+    for path, document in documents(root, ARGO):
+        wrong = list(_fields(document))
+        yield from (Finding(path, *fault) for fault in wrong)
+        if not wrong:  # what it refers to can be read only from a valid one
+            read.append((path, document["metadata"].get("name"), document["spec"]))
+    templates = {name: spec for _, name, spec in read if "templates" in spec}
+    for path, _, spec in read:
+        if "templates" in spec:
+            by_rules = faults({"spec": spec}, "rules.yml#/WorkflowTemplate")
+            wrong = [*by_rules, *references(spec), *_pods(root, spec, stages)]
         else:
-            submitted = [
-                item["spec"] for _, item in files
-                if (item["spec"].get("workflowTemplateRef") or {}).get("name") == document["metadata"].get("name")
-            ]  # fmt: skip
-            for field, message in references(document, submitted, _objects(root, document)):
-                yield Finding(path, field, message)
-            yield from _pods(root, path, document["spec"])
+            wrong = list(_submission(spec, templates))
+        yield from (Finding(path, *fault) for fault in wrong)
 
 
-def _fields(path: Path, document: dict) -> Iterator[Finding]:
+def _fields(document: dict) -> Iterator[Fault]:
     """Unknown fields, and values of another type."""
-    import pydantic
-    from hera.workflows import models
-
-    kinds = {"Workflow": models.Workflow, "WorkflowTemplate": models.WorkflowTemplate}
-    model = kinds.get(document.get("kind", ""))
+    model = KINDS.get(document.get("kind", ""))
     if model is None or document.get("apiVersion") != "argoproj.io/v1alpha1":
-        yield Finding(path, "kind", f"{document.get('apiVersion')} {document.get('kind')} is not one of Argo's")
+        yield "kind", f"{document.get('apiVersion')} {document.get('kind')} is not one of Argo's"
         return
     try:
         model.model_validate(document, extra="forbid")  # the models as shipped ignore unknown fields
     except pydantic.ValidationError as error:
         for problem in error.errors():
             message = "there is no such field" if problem["type"] == "extra_forbidden" else problem["msg"]
-            yield Finding(path, ".".join(map(str, problem["loc"])), message)
+            yield ".".join(map(str, problem["loc"])), message
 
 
-def _submission(path: Path, spec: dict, templates: dict[str, dict]) -> Iterator[Finding]:
-    name = spec["workflowTemplateRef"].get("name")
-    if name not in templates:
-        known = ", ".join(map(str, templates))
-        yield Finding(path, "spec.workflowTemplateRef.name", f"no template is called {name}; there is {known}")
-        return
-    declared = _named((templates[name]["spec"].get("arguments") or {}).get("parameters"))
-    for given in _named((spec.get("arguments") or {}).get("parameters")):
-        if given not in declared:
-            yield Finding(path, f"spec.arguments.parameters.{given}", f"{name} has no such parameter")
+def _submission(spec: dict, templates: dict[str, dict]) -> Iterator[Fault]:
+    """The parameters that a workflow gives to a template: those that it has, and all that have no value."""
+    name = (spec.get("workflowTemplateRef") or {}).get("name", "")
+    declared, given = _parameters(templates.get(name, {}), "arguments"), _parameters(spec, "arguments")
+    for parameter in sorted(given.keys() - declared.keys() if name in templates else ()):
+        yield f"spec.arguments.parameters.{parameter}", f"{name} has no such parameter"
+    for parameter, item in declared.items():
+        if "value" not in item and parameter not in given:
+            yield "spec.arguments.parameters", f"{name} has no value for {parameter}, and none is given here"
 
 
-def references(document: dict, submitted: list[dict], objects: dict[str, set[str]]) -> Iterator[tuple[str, str]]:
-    """What a workflow template names that does not exist: (field, message).
-
-    Args:
-        submitted: the specs of the workflows that submit it, with the parameters they give.
-        objects: names of objects in the cluster's manifests, by kind.
-    """
-    spec = document["spec"]
-    templates = _named(spec.get("templates"))
-    names = [item.get("name") for item in spec.get("templates") or []]
-    for number, name in enumerate(names):
-        if name in names[:number]:
-            yield f"spec.templates.{number}.name", f"{name} is the name of another template too"
+def references(spec: dict) -> Iterator[Fault]:
+    """Yield what a workflow template names and does not have: templates, parameters, outputs."""
+    templates = {item.get("name"): item for item in spec["templates"]}
+    if len(templates) < len(spec["templates"]):
+        yield "spec.templates", "two have the same name"
     for field in ("entrypoint", "onExit"):
         if (field == "entrypoint" or field in spec) and spec.get(field) not in templates:
-            yield f"spec.{field}", f"no template is called {spec.get(field)}; there are {', '.join(templates)}"
-    yield from _words(spec)
-    account = spec.get("serviceAccountName")
-    if account not in objects["ServiceAccount"]:
-        yield "spec.serviceAccountName", f"no file under {KUBERNETES} makes the account {account} there"
-    for number, volume in enumerate(spec.get("volumes") or []):
-        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-        if claim and claim not in objects["PersistentVolumeClaim"]:
-            yield f"spec.volumes.{number}.persistentVolumeClaim", f"no file under {KUBERNETES} claims {claim} there"
-    parameters = _named((spec.get("arguments") or {}).get("parameters"))
-    yield from _parameters(parameters, submitted)
-    used = {spec.get("entrypoint"), spec.get("onExit")}
-    for number, template in enumerate(spec.get("templates") or []):
-        place = f"spec.templates.{number}"
-        known = OF_THE_WORKFLOW | {f"workflow.parameters.{name}" for name in parameters}
-        known |= {f"inputs.parameters.{name}" for name in _named((template.get("inputs") or {}).get("parameters"))}
-        own = template.get("serviceAccountName", account)
-        if own != account and own not in objects["ServiceAccount"]:
-            yield f"{place}.serviceAccountName", f"no file under {KUBERNETES} makes the account {own} there"
-        yield from _retries(template, place)
-        yield from _steps(template, place, templates, known)
-        used |= {step.get("template") for group in template.get("steps") or [] for step in group}
-        yield from _tags({key: value for key, value in template.items() if key != "steps"}, place, known)
-    for number, name in enumerate(names):
-        if name not in used:
-            yield f"spec.templates.{number}.name", f"no step calls {name}"
-
-
-def _parameters(parameters: dict[str, dict], submitted: list[dict]) -> Iterator[tuple[str, str]]:
+            yield f"spec.{field}", _no_template(spec.get(field), templates)
+    parameters = _parameters(spec, "arguments")
     for name, item in parameters.items():
-        if "value" not in item and any(name not in _named(one["arguments"]["parameters"]) for one in submitted):
-            yield f"spec.arguments.parameters.{name}", "it has no value, and a workflow that submits this gives none"
         if "enum" in item and "value" in item and item["value"] not in item["enum"]:
             yield f"spec.arguments.parameters.{name}", f"{item['value']} is none of {', '.join(map(str, item['enum']))}"
+    for number, template in enumerate(spec["templates"]):
+        place = f"spec.templates.{number}"
+        known = OF_THE_WORKFLOW | {f"workflow.parameters.{name}" for name in parameters}
+        known |= {f"inputs.parameters.{name}" for name in _parameters(template, "inputs")}
+        yield from _retries(template, place)
+        yield from _steps(template, place, templates, known)
+        yield from _tags({key: value for key, value in template.items() if key != "steps"}, place, known)
 
 
-def _words(spec: dict) -> Iterator[tuple[str, str]]:
-    """Values that Argo knows, where its models take any."""
-    strategy = (spec.get("podGC") or {}).get("strategy")
-    if strategy is not None and strategy not in POD_GC:
-        yield "spec.podGC.strategy", f"{strategy} is none of {', '.join(POD_GC)}"
-    for number, template in enumerate(spec.get("templates") or []):
-        retry, place = template.get("retryStrategy") or {}, f"spec.templates.{number}.retryStrategy"
-        if retry.get("retryPolicy", "OnFailure") not in RETRY_POLICIES:
-            yield f"{place}.retryPolicy", f"{retry['retryPolicy']} is none of {', '.join(RETRY_POLICIES)}"
-        if not str(retry.get("limit", 0)).isdecimal():
-            yield f"{place}.limit", f"{retry['limit']} is no number"
-        for name in ("duration", "maxDuration", "cap"):
-            value = (retry.get("backoff") or {}).get(name, "1s")
-            if not DURATION.fullmatch(str(value)):
-                yield f"{place}.backoff.{name}", f"{value} is no duration; write such as 20s, 5m or 1h"
-
-
-def _retries(template: dict, place: str) -> Iterator[tuple[str, str]]:
+def _retries(template: dict, place: str) -> Iterator[Fault]:
     """Argo ends every retry maxDuration after the first try began, which leaves a late one no time."""
-    longest = ((template.get("retryStrategy") or {}).get("backoff") or {}).get("maxDuration")
-    if longest is None:
-        return
-    parts = re.findall(r"(\d+)([hms]?)", str(longest))
+    longest = str(((template.get("retryStrategy") or {}).get("backoff") or {}).get("maxDuration", ""))
+    parts = re.findall(r"(\d+)([hms]?)", longest)
     seconds = sum(int(number) * {"h": 3600, "m": 60}.get(unit, 1) for number, unit in parts)
-    if seconds <= template.get("activeDeadlineSeconds", 0):
+    deadline = template.get("activeDeadlineSeconds", 0)
+    if parts and seconds <= deadline:
         yield (
             f"{place}.retryStrategy.backoff.maxDuration",
-            f"{longest} after the first try began, every other is ended; one alone may take "
-            f"{template['activeDeadlineSeconds']} s (activeDeadlineSeconds)",
+            f"{longest} after the first try began, every other is ended; one alone may take {deadline} s "
+            "(activeDeadlineSeconds)",
         )
 
 
-def _steps(template: dict, place: str, templates: dict[str, dict], known: set[str]) -> Iterator[tuple[str, str]]:
+def _steps(template: dict, place: str, templates: dict[str, dict], known: set[str]) -> Iterator[Fault]:
     """The steps of a template: whom they call, with what, and what of earlier steps they read."""
     for number, group in enumerate(template.get("steps") or []):
         made = set()
         for step in group:
             field = f"{place}.steps.{number}.{step.get('name')}"
-            if not step.get("name"):
-                yield field, "a step needs a name"
             called = templates.get(step.get("template"))
             if called is None:
-                yield field, f"no template is called {step.get('template')}; there are {', '.join(templates)}"
+                yield field, _no_template(step.get("template"), templates)
                 continue
-            given = _named((step.get("arguments") or {}).get("parameters"))
-            taken = _named((called.get("inputs") or {}).get("parameters"))
-            for name in given.keys() - taken.keys():
+            given, taken = _parameters(step, "arguments"), _parameters(called, "inputs")
+            for name in sorted(given.keys() - taken.keys()):
                 yield field, f"{step['template']} has no input {name}"
             for name, item in taken.items():
-                if name not in given and "value" not in item and "default" not in item:
+                if name not in given and not {"value", "default"} & item.keys():
                     yield field, f"{step['template']} needs the input {name}"
             yield from _tags(step, field, known)
-            outputs = _named((called.get("outputs") or {}).get("parameters"))
-            made |= {f"steps.{step.get('name')}.outputs.parameters.{name}" for name in outputs}
-            made |= {f"steps.{step.get('name')}.{name}" for name in ("status", "id", "outputs.result")}
+            results = [*(f"outputs.parameters.{name}" for name in _parameters(called, "outputs")), "outputs.result"]
+            made |= {f"steps.{step.get('name')}.{result}" for result in (*results, "status", "id")}
         known = known | made
 
 
-def _tags(value, place: str, known: set[str]) -> Iterator[tuple[str, str]]:
+def _tags(value, place: str, known: set[str]) -> Iterator[Fault]:
     """Each name in double braces in a value must be known there."""
     for field, text in leaves(value, place):
         for tag in TAG.findall(text) if isinstance(text, str) else ():
@@ -190,29 +130,21 @@ def _tags(value, place: str, known: set[str]) -> Iterator[tuple[str, str]]:
                 yield field, f"{tag} in double braces is nothing that is known here"
 
 
-def _pods(root: Path, path: Path, spec: dict) -> Iterator[Finding]:
-    """Each container as the pod that Argo makes of it, by Kubernetes' own schemas."""
-    for number, template in enumerate(spec.get("templates") or []):
-        if "container" not in template:
-            continue
-        container = {"name": "main", **template["container"]}
-        pod = {key: template.get(key, spec.get(key)) for key in OF_A_POD if key in spec or key in template}
-        pod["volumes"] = [*(spec.get("volumes") or []), *(template.get("volumes") or [])]
-        pod["containers"] = [container]
-        for finding in (*check_manifest(path, as_pod(pod)), *check_images(root, path, pod)):
-            field = finding.field.replace("spec.containers.0", "container")
-            yield finding._replace(field=f"spec.templates.{number}.{field}")
+def _pods(root: Path, spec: dict, stages: click.Group) -> Iterator[Fault]:
+    """Each container as the pod that Argo makes of it."""
+    for number, template in enumerate(spec["templates"]):
+        if "container" in template:
+            pod = {key: template.get(key, spec.get(key)) for key in OF_A_POD if key in spec or key in template}
+            pod["volumes"] = [*(spec.get("volumes") or []), *(template.get("volumes") or [])]
+            pod["containers"] = [{"name": "main", **template["container"]}]
+            for field, message in pod_faults(root, pod, stages):
+                yield f"spec.templates.{number}.{field.replace('containers.0', 'container')}", message
 
 
-def _objects(root: Path, document: dict) -> dict[str, set[str]]:
-    """The names of the accounts and claims that the cluster's manifests make in the namespace of a document."""
-    namespace = document["metadata"].get("namespace")
-    found = {"ServiceAccount": {"default"}, "PersistentVolumeClaim": set()}
-    for _, item in documents(root, KUBERNETES):
-        if item.get("kind") in found and item["metadata"].get("namespace") == namespace:
-            found[item["kind"]].add(item["metadata"]["name"])
-    return found
+def _no_template(name: str | None, templates: dict) -> str:
+    return f"no template is called {name}; there are {', '.join(map(str, templates))}"
 
 
-def _named(items: list[dict] | None) -> dict[str, dict]:
-    return {item.get("name", ""): item for item in items or []}
+def _parameters(item: dict, role: str) -> dict[str, dict]:
+    """Return the parameters of a template or a step by name; the role is arguments, inputs or outputs."""
+    return {one.get("name", ""): one for one in (item.get(role) or {}).get("parameters") or []}

@@ -1,138 +1,137 @@
 """The check of Seldon's files: every folder that kustomize builds, as the operator would get it.
 
-Keys and types by the models of Seldon's own SDK (the API server drops an unknown key in silence), the rules of the
-operator's webhook (seldon_rules.py), and the pods by Kubernetes' own schemas.
+rules.yml holds the schema and most rules of the operator's; here are those that compare one place with another.
 """
 
-import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import yaml
 
-from . import seldon_rules
-from .findings import Finding, as_pod, check_manifest, needs, tool
+from .deploy import kubectl
+from .manifests import Fault, Finding, faults, pod_faults
 
 SELDON = Path("aisg-context/seldon")
-KUSTOMIZATION = "kustomization.yml"
-QUANTITIES, SINGLE = "ResourceList", ("Quantity", "IntOrString", "Time")  # of the SDK's models
-SCALARS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "bool": (bool,), "float": (int, float)}
+# The ports that the operator gives every container; their numbers depend on its place
+PORTS = [{"name": "http", "containerPort": 9000}, {"name": "grpc", "containerPort": 9500}]
 
 
-def check_seldon(root: Path) -> Iterator[Finding]:
+def check_seldon(root: Path, stages: click.Group) -> Iterator[Finding]:
     """The base, and each overlay; what is wrong in the base is told once."""
-    needs("seldon_deploy_sdk")
-    kubectl = tool("kubectl")
-    overlays = sorted(path.parent.relative_to(root) for path in (root / SELDON).glob(f"*/*/{KUSTOMIZATION}"))
-    folders = [SELDON / "base", *overlays]
     told = set()
-    for folder in folders:
-        blamed = folder / KUSTOMIZATION if folder.name != "base" else folder / "deployment.yml"
-        built = subprocess.run([kubectl, "kustomize", root / folder], capture_output=True, text=True, check=False)
+    overlays = sorted(path.parent.relative_to(root) for path in (root / SELDON).glob("*/*/kustomization.yml"))
+    for folder in (SELDON / "base", *overlays):
+        built = kubectl("kustomize", str(root / folder))
+        blamed = folder / ("deployment.yml" if folder.name == "base" and not built.returncode else "kustomization.yml")
         if built.returncode:
-            yield Finding(folder / KUSTOMIZATION, "", " ".join(built.stderr.replace(str(root), ".").split()))
-            continue
+            yield Finding(blamed, "", " ".join(built.stderr.replace(str(root), ".").split()))
         for manifest in yaml.safe_load_all(built.stdout):
-            for field, message in _faults(manifest):
-                if (field, message) not in told:
-                    told.add((field, message))
-                    yield Finding(blamed, field, message)
+            for fault in _faults(root, manifest, stages):
+                if fault not in told:
+                    told.add(fault)
+                    yield Finding(blamed, *fault)
 
 
-def _faults(manifest: dict) -> Iterator[tuple[str, str]]:
-    if (manifest.get("apiVersion"), manifest.get("kind")) != ("machinelearning.seldon.io/v1", "SeldonDeployment"):
-        yield "kind", f"{manifest.get('apiVersion')} {manifest.get('kind')} is no SeldonDeployment of v1"
-        return
-    unread = list(types(manifest))
-    yield from unread
-    if unread:
-        return
-    yield from seldon_rules.faults(manifest)
-    for field, item in _kubernetes(manifest):
-        for finding in check_manifest(Path(), item):
-            yield f"{field}.{finding.field.removeprefix('spec.')}", finding.message
+def _faults(root: Path, manifest: dict, stages: click.Group) -> Iterator[Fault]:
+    wrong = list(faults(manifest, "rules.yml#/SeldonDeployment"))
+    yield from wrong
+    if wrong:
+        return  # what it compares can be read only from a valid one
+    spec = manifest["spec"]
+    yield from _shares(spec["predictors"])
+    yield from _budgets(spec["predictors"])
+    for number, predictor in enumerate(spec["predictors"]):
+        field = f"spec.predictors.{number}"
+        if predictor["name"] in [other["name"] for other in spec["predictors"][:number]]:
+            yield f"{field}.name", f"{predictor['name']} is the name of another predictor too"
+        for place, message in _graph(predictor, spec.get("transport", "rest")):
+            yield f"{field}.{place}", message
+        for count, component in enumerate(predictor.get("componentSpecs", [])):
+            here = f"{field}.componentSpecs.{count}"
+            containers = [{**one, "ports": [*one["ports"], *PORTS]} for one in component["spec"]["containers"]]
+            pod = {**component["spec"], "containers": containers}
+            wrong = [(f"{here}.spec.{inner}", message) for inner, message in pod_faults(root, pod, stages)]
+            yield from wrong or _component(component, predictor.get("svcOrchSpec", {}), here)
 
 
-def types(manifest: dict) -> Iterator[tuple[str, str]]:
-    """Unknown keys and values of another type, by the SDK's models."""
-    import seldon_deploy_sdk
-
-    yield from _typed(manifest, "SeldonDeployment", "", seldon_deploy_sdk)
-
-
-def _typed(value, kind: str, field: str, models) -> Iterator[tuple[str, str]]:
-    listed, mapped = re.fullmatch(r"list\[(.*)\]", kind), re.fullmatch(r"dict\(str, (.*)\)", kind)
-    if value is None or kind in ("object", "datetime"):
-        return
-    if listed:
-        if not isinstance(value, list):
-            yield field, f"must be a list, not {value!r}"
-            return
-        for number, inner in enumerate(value):
-            yield from _typed(inner, listed[1], f"{field}.{number}", models)
-    elif mapped:
-        if not isinstance(value, dict):
-            yield field, f"must be a mapping, not {value!r}"
-            return
-        for key, inner in value.items():
-            yield from _typed(inner, mapped[1], f"{field}.{key}", models)
-    elif kind in SCALARS:
-        if not isinstance(value, SCALARS[kind]) or (isinstance(value, bool) and kind != "bool"):
-            yield field, f"must be {kind}, not {value!r}"
-    elif isinstance(value, str | int | float):
-        # Quantities, times, enumerations and numbers that may be words are models too, without members.
-        if kind == QUANTITIES or (kind not in SINGLE and getattr(models, kind).swagger_types):
-            yield field, f"must be a mapping, not {value!r}"
-    else:
-        yield from _members(value, kind, field, models)
+def _shares(predictors: list[dict]) -> Iterator[Fault]:
+    """The traffic of the predictors that are no shadow makes 100; one alone may leave it out."""
+    shown = {number: one for number, one in enumerate(predictors) if not one.get("shadow")}
+    for number, predictor in shown.items():
+        if len(shown) > 1 and "traffic" not in predictor:
+            yield f"spec.predictors.{number}.traffic", "there is none, and this is no shadow: nobody would ask it"
+    total = sum(one.get("traffic", 0) for one in shown.values())
+    if total != 100 and (len(shown) > 1 or total):
+        yield "spec.predictors", f"the traffic of those that are no shadow makes {total}, not 100"
 
 
-def _members(value, kind: str, field: str, models) -> Iterator[tuple[str, str]]:
-    if not isinstance(value, dict):
-        yield field, f"must be a mapping, not {value!r}"
-        return
-    if kind == QUANTITIES:
-        return  # they are judged as Kubernetes objects below
-    model = getattr(models, kind)
-    if not model.swagger_types:
-        yield field, f"must be a word or a number, not {value!r}"
-        return
-    known = {name: model.swagger_types[attribute] for attribute, name in model.attribute_map.items()}
-    for key, inner in value.items():
-        here = f"{field}.{key}".lstrip(".")
-        if key not in known:
-            yield here, f"there is no such key; there are {', '.join(sorted(known))}"
-        else:
-            yield from _typed(inner, known[key], here, models)
+def _budgets(predictors: list[dict]) -> Iterator[Fault]:
+    fields = [
+        f"spec.predictors.{number}.componentSpecs.{place}.pdbSpec"
+        for number, predictor in enumerate(predictors)
+        for place, component in enumerate(predictor.get("componentSpecs", []))
+        if "pdbSpec" in component
+    ]
+    for field in fields[1:]:
+        yield (
+            field,
+            "Seldon's budgets are each for all pods of the deployment, and Kubernetes moves no pod that has two: "
+            "one is enough",
+        )
 
 
-def _kubernetes(manifest: dict) -> Iterator[tuple[str, dict]]:
-    """What the operator makes of it, with the field that it is made of: pods, scaling, budgets."""
-    for number, predictor in enumerate(manifest["spec"]["predictors"]):
-        for place, component in enumerate(predictor.get("componentSpecs") or []):
-            field = f"spec.predictors.{number}.componentSpecs.{place}"
-            yield f"{field}.spec", as_pod(_with_ports(component["spec"]))
-            scale = component.get("hpaSpec")
-            if scale:
-                target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "made-by-seldon"}
-                metrics = {"metrics" if key == "metricsv2" else key: value for key, value in scale.items()}
-                spec = {"scaleTargetRef": target, **metrics}
-                yield f"{field}.hpaSpec", _object("autoscaling/v2", "HorizontalPodAutoscaler", spec)
-            if component.get("pdbSpec"):
-                yield f"{field}.pdbSpec", _object("policy/v1", "PodDisruptionBudget", component["pdbSpec"])
-        resources = (predictor.get("svcOrchSpec") or {}).get("resources")
-        if resources:
-            container = {"name": "orchestrator", "image": "seldon", "resources": resources}
-            yield f"spec.predictors.{number}.svcOrchSpec", as_pod({"containers": [container]})
+def _graph(predictor: dict, transport: str) -> Iterator[Fault]:
+    """Nodes and containers have each other's names; a router knows its children; one transport for all."""
+    nodes = list(_nodes(predictor["graph"], "graph"))
+    called = [(field, node["name"]) for field, node in nodes]
+    containers = [
+        (f"componentSpecs.{number}.spec.containers.{place}", container["name"])
+        for number, component in enumerate(predictor.get("componentSpecs", []))
+        for place, container in enumerate(component["spec"]["containers"])
+    ]
+    for items in (called, containers):
+        for number, (field, name) in enumerate(items):
+            if name in [other for _, other in items[:number]]:
+                yield f"{field}.name", f"{name} is the name of another one too"
+    there = [name for _, name in containers]
+    for field, node in nodes:
+        if "implementation" not in node and node["name"] not in there:
+            yield f"{field}.name", f"no container is called {node['name']}; there are {', '.join(there)}"
+    for field, name in containers:
+        if name not in [node["name"] for _, node in nodes]:
+            yield f"{field}.name", f"the graph has no node {name}: nothing would ask it"
+    for field, node in nodes:
+        count = len(node.get("children", []))
+        for item in node.get("parameters", []):
+            if item["name"] == "n_branches" and item["value"] != str(count):
+                yield f"{field}.parameters", f"n_branches is {item['value']}, and there are {count} children"
+        kind = node.get("endpoint", {}).get("type", transport.upper())
+        if kind != transport.upper():
+            yield f"{field}.endpoint.type", f"{kind}, and the deployment's transport is {transport}"
 
 
-def _with_ports(spec: dict) -> dict:
-    """A pod with the ports that the operator gives its containers; their numbers depend on their place."""
-    ports = [{"name": "http", "containerPort": 9000}, {"name": "grpc", "containerPort": 9500}]
-    containers = [{**one, "ports": [*(one.get("ports") or []), *ports]} for one in spec.get("containers") or []]
-    return {**spec, "containers": containers}
+def _nodes(node: dict, field: str) -> Iterator[tuple[str, dict]]:
+    yield field, node
+    for number, child in enumerate(node.get("children", [])):
+        yield from _nodes(child, f"{field}.children.{number}")
 
 
-def _object(version: str, kind: str, spec: dict) -> dict:
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": "compiled"}, "spec": spec}
+def _component(component: dict, orchestrator: dict, field: str) -> Iterator[Fault]:
+    scale, annotations = component.get("hpaSpec", {}), component.get("metadata", {}).get("annotations", {})
+    if scale and scale.get("minReplicas", 1) > scale["maxReplicas"]:
+        yield f"{field}.hpaSpec", f"from {scale.get('minReplicas')} to {scale['maxReplicas']} replicas"
+    scraped = annotations.get("prometheus.io/port")
+    for number, container in enumerate(component["spec"]["containers"]):
+        port = next(port["containerPort"] for port in container["ports"] if port.get("name") == "metrics")
+        if scraped and str(port) != scraped:
+            yield f"{field}.spec.containers.{number}.ports", f"metrics is {port}, and prometheus.io/port says {scraped}"
+    # A share of what is asked for, as autoscaling counts it, needs every container of the pod to ask.
+    metrics = [item.get("resource", {}) for item in scale.get("metricsv2", [])]
+    needed = {item["name"] for item in metrics if "averageUtilization" in item["target"]}
+    asking = {f"{field}.spec.containers.{number}": one for number, one in enumerate(component["spec"]["containers"])}
+    if orchestrator.get("resources"):  # without, Seldon asks for some itself
+        asking[f"{field.partition('.componentSpecs')[0]}.svcOrchSpec"] = orchestrator
+    for place, one in asking.items():
+        for name in sorted(needed - one.get("resources", {}).get("requests", {}).keys()):
+            yield f"{place}.resources.requests", f"it asks for no {name}, so nothing can be scaled by a share of it"
