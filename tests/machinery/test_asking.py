@@ -9,10 +9,11 @@ import pandas
 import pytest
 from mlops import batch, client, drawings, pictures
 from mlops import dataset as datasets
+from mlops.columns import Column
 from mlops.errors import Refused, UserError
 from mlops.images import Images
 from mlops.schema import Classes, Schema
-from mlops.tables import Column, Table
+from mlops.tables import Table
 from pictures_of_people import PICTURES, enlarged, on_paper
 from PIL import Image, PngImagePlugin
 

@@ -52,7 +52,7 @@ def test_it_holds_what_a_server_and_s2i_need(bundle, team):
     }
     assert team_code <= made
     assert {name for name in machinery if not name.startswith("mlops/serving/")} == {
-        f"mlops/{name}" for name in ("__init__.py", "errors.py", "images.py", "processes.py", "schema.py", "tables.py")
+        f"mlops/{name}.py" for name in ("__init__", "columns", "errors", "images", "processes", "schema", "tables")
     }
     serving = {f"mlops/serving/{path.name}" for path in (team.package.parent / "mlops/serving").glob("*.py")}
     assert {name for name in machinery if name.startswith("mlops/serving/")} == serving

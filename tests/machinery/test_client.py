@@ -11,10 +11,10 @@ import pytest
 from mlops import client, pictures, project
 from mlops import dataset as datasets
 from mlops import schema as schemas
+from mlops.columns import Column
 from mlops.errors import UserError
 from mlops.schema import Classes, Images, Schema, Table
 from mlops.sources import folders
-from mlops.tables import Column
 from PIL import Image
 
 SAMPLES = sorted((project.ROOT / "tests/images").glob("*.png"))

@@ -7,10 +7,11 @@ import pandas
 import pytest
 from mlops import dataset as datasets
 from mlops import schema as schemas
+from mlops.columns import Column
 from mlops.dataset import Request
 from mlops.errors import Refused, UserError
 from mlops.sources import tables
-from mlops.tables import Column, Table
+from mlops.tables import Table
 
 ROWS = 60
 

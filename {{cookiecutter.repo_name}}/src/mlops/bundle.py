@@ -29,7 +29,7 @@ FORMAT = 2  # of metadata.json
 # Of the repository, and the names they have in a bundle
 COPIED = {Path("serving-requirements.txt"): files.REQUIREMENTS, Path("serving.env"): files.S2I_ENVIRONMENT}
 # Of this package: what serves, and what that imports
-SERVED = ("__init__.py", "errors.py", "images.py", "processes.py", "schema.py", "serving", "tables.py")
+SERVED = ("__init__.py", "columns.py", "errors.py", "images.py", "processes.py", "schema.py", "serving", "tables.py")
 TOLERANCE = 1e-5  # the largest difference in an answer between PyTorch and ONNX Runtime
 RECORDED = 10  # answers at least, one of each class
 

@@ -13,10 +13,10 @@ from requests.adapters import HTTPAdapter, Retry
 from . import dataset as datasets
 from . import pictures, runs
 from . import schema as schemas
+from .columns import as_category, is_missing
 from .errors import Refused, UserError
 from .schema import Images, Schema, Table
 from .serving.limits import BODY_BYTES, ROWS
-from .tables import as_category, is_missing
 
 PREDICTIONS = "/api/v1.0/predictions"
 

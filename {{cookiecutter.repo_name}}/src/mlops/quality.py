@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .columns import CATEGORY, Column
 from .errors import UserError
-from .tables import CATEGORY, Column, Table
+from .tables import Table
 
 if TYPE_CHECKING:
     from .dataset import Examples, Source

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas
 
+from ..columns import CATEGORY, MISSING, NUMBER, Column, as_category, limits
 from ..dataset import Request, Source
 from ..errors import UserError
-from ..tables import CATEGORY, MISSING, NUMBER, Column, Table, as_category, limits
+from ..tables import Table
 from . import table_files
 
 MOST_CATEGORIES = 100  # different texts in a column, with which it is still a category
