@@ -65,6 +65,8 @@ def run(source: Path, output: Path, schema: Schema, url: str | None, timeout: fl
         raise UserError(f"There is no file {source}.")
     partial = output.with_name(f"{output.name}.partial")
     if output.exists():
+        if not (partial / "answers.csv").exists():  # killed when it was finished
+            shutil.rmtree(partial, ignore_errors=True)
         raise UserError(f"{output} is there already. Give another OUT=, or remove it: rm {shlex.quote(str(output))}")
     with exclusive_lock(partial, f"{output} is being written now, by another process. Wait for it, or stop it."):
         state = _begun(partial, State(_digest(source), _digest_of(schema)))

@@ -210,7 +210,7 @@ def outputs(
         UserError: as `ask`.
     """
     address, most = _predictions(url), per_request(schema)
-    again = Retry(patience, connect=False, read=False, status_forcelist=[503], allowed_methods=None, backoff_factor=0.5,
+    again = Retry(patience, connect=0, read=False, status_forcelist=[503], allowed_methods=None, backoff_factor=0.5,
                   raise_on_status=False)  # fmt: skip
     found: list[Output] = []
     with requests.Session() as session:

@@ -138,6 +138,7 @@ def as_category(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a caller's value for a message, cut short."""
+    """Return a caller's value for a message: cut short, in one line, and nothing in it that a terminal would obey."""
     text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 40 else text[:40] + "..."
+    text = text if len(text) <= 40 else text[:40] + "..."
+    return "".join(mark if mark.isprintable() else f"\\u{ord(mark):04x}" for mark in text)
