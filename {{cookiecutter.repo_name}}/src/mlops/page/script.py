@@ -91,12 +91,12 @@ def field(column: Column, mean: float) -> float | str | None:
         start = None if column.missing else 0
         return st.selectbox(plain(column.name), column.categories, start, placeholder="missing", key=column.name)
     low, high = column.low, column.high
-    step, told = 1.0, None
+    step, rule = 1.0, None
     if low is not None and high is not None:
-        step, told = float(f"{(high - low) / 100:.1g}") or 1.0, f"{low:g} to {high:g}"
+        step, rule = float(f"{(high - low) / 100:.1g}") or 1.0, f"{low:g} to {high:g}"
     return st.number_input(
         plain(column.name), low, high, None if column.missing else float(f"{mean:.4g}"),
-        step=step, format="%g", placeholder="missing", help=told, key=column.name,
+        step=step, format="%g", placeholder="missing", help=rule, key=column.name,
     )  # fmt: skip
 
 
