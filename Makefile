@@ -67,6 +67,13 @@ lint: $(VENV)/.has-lint ## Hold every file to .pre-commit-config.yaml; it mends 
 bench: $(VENV)/.has-new ## Measure what a team gets beside its peers; writes docs/benchmarks.md
 	$(PYTHON) bench/peers.py $(ARGS)
 
+.PHONY: lock
+lock: $(VENV)/.has-test ## Write the locks of a team's repository anew (ARGS=--upgrade); needs PyPI
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+		$(PYTHON) tools/new.py --output-dir "$$folder" --no-input repo_name=team >/dev/null && \
+		$(MAKE) --no-print-directory --directory="$$folder/team" lock VENV='$(abspath $(VENV))' ARGS='$(ARGS)' && \
+		cp "$$folder"/team/*requirements.txt '{{cookiecutter.repo_name}}'
+
 .PHONY: changelog
 changelog: $(VENV)/.has-test ## Say whether a change of what teams get has its entry in CHANGELOG.md (ARGS=COMMIT to compare with)
 	@$(PYTHON) tools/check_changelog.py $(ARGS)

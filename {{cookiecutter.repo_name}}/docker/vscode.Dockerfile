@@ -3,7 +3,7 @@ FROM docker.io/codercom/code-server:4.139.1 AS code-server
 
 FROM docker.io/library/python:3.11-slim-bookworm
 
-ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CACHE=1
 # git for the working copies; its version is the one of the base's Debian release
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends git openssh-client make && rm -rf /var/lib/apt/lists/* \
@@ -13,16 +13,9 @@ WORKDIR /workspace
 
 # The dependencies, before the source (see train.Dockerfile for the accelerator)
 ARG ACCELERATOR=cpu
-COPY --chmod=0644 pyproject.toml ./
-# The versions are in pyproject.toml, where hadolint does not look.
-# hadolint ignore=DL3013
-RUN touch README.md \
-    && case "$ACCELERATOR" in \
-      cpu) pip install --extra-index-url https://download.pytorch.org/whl/cpu '.[data,train,dev]' ;; \
-      cuda) pip install '.[data,train,dev]' ;; \
-      *) echo "ACCELERATOR is cpu or cuda, not $ACCELERATOR" >&2; exit 1 ;; \
-    esac \
-    && rm -rf build ./*.egg-info README.md
+COPY --chmod=0644 pyproject.toml requirements.txt ./
+COPY --chmod=0755 src/mlops/platform/install.sh src/mlops/platform/uv.sh /opt/
+RUN sh /opt/install.sh python data train dev
 
 # code-server brings its own Node.js and needs nothing else of its image.
 COPY --from=code-server /usr/lib/code-server /usr/lib/code-server

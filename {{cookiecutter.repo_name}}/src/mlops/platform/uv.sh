@@ -1,0 +1,30 @@
+#!/bin/sh
+# Run an environment's uv, which is installed first where it is missing:   uv.sh PYTHON pip install ...
+# Where packages come from, certificates and the proxy are pip's settings (pip.conf, PIP_INDEX_URL), which uv does not
+# read; uv's own variables come first.
+set -eu
+python=$1
+shift
+export PIP_USER=0 # what a person set: it turns `pip install` and `pip config` to other places
+
+if ! "$python" -m uv --version >/dev/null 2>&1; then
+    lines=$(mktemp)
+    trap 'rm -f "$lines"' EXIT
+    sed -n '/^uv==/,/[^\\]$/p' requirements.txt >"$lines"
+    PIP_REQUIRE_VIRTUALENV=0 PIP_TARGET='' PIP_PREFIX='' \
+        "$python" -m pip install --quiet --no-deps --require-hashes --requirement "$lines"
+    rm -f "$lines"
+fi
+
+settings=$("$python" -m pip config list)
+for pair in index-url:UV_DEFAULT_INDEX extra-index-url:UV_INDEX find-links:UV_FIND_LINKS \
+    trusted-host:UV_INSECURE_HOST cert:SSL_CERT_FILE proxy:ALL_PROXY; do
+    name=${pair#*:}
+    # shellcheck disable=SC2034 # eval uses it
+    value=$(printf '%s\n' "$settings" | sed -n -e "s/^:env:\.${pair%:*}='\(.*\)'\$/\1/p" \
+        -e "s/^[a-z]*\.${pair%:*}='\(.*\)'\$/\1/p" | sed -n -e 's/\\n/ /g' -e 's/^ *//p;q')
+    eval "[ -z \"\$value\" ] || [ -n \"\${$name-}\" ] || export $name=\"\$value\""
+done
+# As pip: the system's certificates, and of several places the one that has the version
+export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}" UV_INDEX_STRATEGY="${UV_INDEX_STRATEGY:-unsafe-best-match}"
+exec "$python" -m uv "$@"
