@@ -170,6 +170,8 @@ def write(block: Block, repository: Path) -> None:
         where = slice(old.lineno - 1, old.end_lineno)
     lines[where] = [block.text]
     path.write_text("".join(lines), encoding="utf-8")
+    for tool in (["check"], ["format", "--check"]):
+        subprocess.run([Path(sys.executable).with_name("ruff"), *tool, path], cwd=repository, check=True)
 
 
 def test_the_walk_through_your_own_data_and_model(site, repository):
@@ -183,5 +185,3 @@ def test_the_walk_through_your_own_data_and_model(site, repository):
             write(block, repository)
         elif block.title == LAPTOP:
             run(block, repository)
-    for tool in (["check"], ["format", "--check"]):
-        subprocess.run([Path(sys.executable).with_name("ruff"), *tool, *files], cwd=repository, check=True)
