@@ -196,7 +196,7 @@ def test_the_conda_environment_holds_no_second_copy_of_a_version(bake):
     python = f"python {project['requires-python']}"
     assert environment["dependencies"] == [python, "pip", {"pip": ["-r requirements.txt"]}]
     extras = project["optional-dependencies"]
-    apart = ("working", "install", "workspace")  # workspace: in the jupyter image only
+    apart = ("working", "install", "try", "workspace")  # by themselves: by `make try`, in the jupyter image
     assert extras["working"] == [f"digit-reader[{','.join(name for name in extras if name not in apart)}]"]
 
 

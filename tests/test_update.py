@@ -532,4 +532,4 @@ def test_every_pattern_of_ownership_names_something_and_the_record_is_the_templa
 
 def test_what_renders_is_pinned_for_a_team_and_tested_in_that_version(made):
     ours = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["dependency-groups"]
-    assert pins(made / "src/mlops/upgrade/requirements.txt") == set(ours["new"])
+    assert pins(made / "src/mlops/upgrade/requirements.txt") <= set(ours["new"])

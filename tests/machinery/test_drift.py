@@ -32,7 +32,6 @@ SHIFTED = {
     "rotated by 30 degrees": rotated(30),
     "rotated by 90 degrees": rotated(90),
     "upside down": lambda images: images[:, ::-1, ::-1],
-    "scaled to 0-1, seen as 0 or 1": lambda images: images > 127,
     "blurred": lambda images: ndimage.gaussian_filter(images.astype(float), (0, 1, 1)),
     "two pixels to the right": lambda images: np.roll(images, 2, axis=2),
 }

@@ -228,7 +228,7 @@ def until(lines: Iterable[str], said: str) -> Iterator[str]:
 # What a walk through the guide does not run, because it takes long, needs a network, or a release of the template.
 RUN_ELSEWHERE = {
     "make setup": "the template's CI: template team",
-    "make lock setup": "the template's CI: template team; its own make lock",
+    "make lock setup": "the template's CI: template lock",
     'make setup VENV="$CONDA_PREFIX"': "as make setup",
     "conda env create -f digit-reader-conda-env.yml": "make check reads the file; CI has no conda",
     "conda activate digit-reader": "CI has no conda",

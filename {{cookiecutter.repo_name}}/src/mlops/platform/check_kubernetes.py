@@ -82,7 +82,7 @@ def check_names(root: Path, stages: click.Group) -> Iterator[Finding]:
     }
     for path, document in files:
         for field, kind, name, namespace in _named(document, usual):
-            if (kind, name, namespace) in made or (kind, name) in anywhere or "{{" in name:
+            if (kind, name, namespace) in made or (kind, name) in anywhere or "{" * 2 in name:
                 continue
             where = "pyproject.toml, [tool.cluster]" if kind == "Secret" else f"the files for {namespace}"
             yield Finding(path, field, f"there is no {kind} {name} in {where}")
