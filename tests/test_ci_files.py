@@ -170,15 +170,10 @@ def test_a_fresh_repository_passes_every_hook(make_repository, team_bin, tmp_pat
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = {line.split("...")[0]: line for line in done.stdout.splitlines()}
-    skipped = [name for name, line in lines.items() if line.endswith("Skipped") and name.startswith("CI ")]
-    assert bool(skipped) == (provider == "None")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("provider", WITH_CI)
-def test_its_ci_is_what_the_providers_tools_accept(make_repository, team_bin, provider):
-    repository = make_repository(ci_provider=provider)
-    command = [team_bin / "python", "-m", "digit_reader", "check", "ci"]
-    here = as_in_a_terminal() | {"CI": "true", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(repository / "src")}
-    done = subprocess.run(command, cwd=repository, env=here, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and done.stdout == "ci: ok\n", done.stdout + done.stderr
+    judged = {
+        provider
+        for name, line in lines.items()
+        for provider in ("GitHub", "GitLab")
+        if provider in name and line.endswith("Passed")
+    }
+    assert judged == {provider.split()[0]} - {"None"}
