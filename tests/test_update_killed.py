@@ -140,9 +140,9 @@ def test_killed_at_each_file_that_git_writes(begun, tmp_path):
 
 @pytest.mark.slow
 def test_killed_at_each_of_its_writes(begun, tmp_path):
-    """Of those before the first in its repository (a folder of its own, programs that it starts) every second."""
+    """Of those before the first in its repository (a folder of its own, programs that it starts) every fourth."""
     wrong, (first, total) = {}, writes(begun[0], tmp_path)
-    for number in (*range(1, first - 30, 2), *range(first - 30, total + 4)):
+    for number in (*range(1, first - 30, 4), *range(first - 30, total + 4)):
         team = Path(shutil.copytree(begun[0], tmp_path / "team"))
         before = contents(team)
         code = killed(team, number, tmp_path / "count")
@@ -160,7 +160,7 @@ def test_killed_and_killed_again(begun, tmp_path):
     chance = random.Random(7)
     first, total = writes(begun[0], tmp_path)
     expected = upgraded(begun[1], 0, 11)
-    for turn in range(15):
+    for turn in range(8):
         team = Path(shutil.copytree(begun[0], tmp_path / "team"))
         kills = [chance.randint(first, total) for _ in range(3)]
         for number in kills:
@@ -176,7 +176,7 @@ def test_killed_and_killed_again(begun, tmp_path):
 def test_killed_with_every_program_that_it_started(begun, tmp_path):
     """At any time, git and cookiecutter too: as when a machine is switched off."""
     chance, wrong = random.Random(3), {}
-    for turn in range(25):
+    for turn in range(12):
         team = Path(shutil.copytree(begun[0], tmp_path / "team"))
         before = contents(team)
         env = environment(**on_path(TEMPLATE / ROOT / "src"), TMPDIR=str(tmp_path))
