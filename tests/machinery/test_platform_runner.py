@@ -222,7 +222,7 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nothing"], "There are: data-prep"),
+        (["nothing"], "There are: batch, data-prep"),
         (["train", "-P", "recipe=nothing"], "default"),
         (["train", "-P", "epochs=many"], "epochs"),
         (["train", "-P", "nothing=1"], "undeclared param `nothing`"),
