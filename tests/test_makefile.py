@@ -3,10 +3,12 @@
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 from conftest import TEMPLATE, as_in_a_terminal
+from packaging.specifiers import SpecifierSet
 
 VERBS = [
     "data",
@@ -149,6 +151,13 @@ def test_setup_says_which_python_does_not_fit_and_makes_nothing(environment, the
         program(environment.folder / path, version)
     assert told in (said := environment(wanted)) and "make setup PYTHON=" in said
     assert not (environment.folder / "env").exists()
+
+
+@pytest.mark.parametrize("minor", range(9, 16))
+def test_setup_takes_the_pythons_that_pyproject_allows(bake, environment, minor):
+    allowed = tomllib.loads((bake() / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
+    program(environment.folder / "bin/python3", f"3.{minor}")
+    assert (environment() == Path("bin/python3")) == SpecifierSet(allowed).contains(f"3.{minor}")
 
 
 def test_a_python_without_venv_is_passed_over(environment):

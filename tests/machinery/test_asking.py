@@ -33,6 +33,17 @@ def alike(one, other):
 # --- Pictures ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def asked(tmp_path):
+    """Asks about a picture in a file; gives its pixels, and what was done to it."""
+
+    def ask(image, schema):
+        image.save(tmp_path / "asked.png")
+        return pictures.ask(tmp_path / "asked.png", schema)
+
+    return ask
+
+
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_is_read_as_a_person_sees_it(digits, tmp_path, name):
     make, said = PICTURES[name]
@@ -43,33 +54,32 @@ def test_a_picture_is_read_as_a_person_sees_it(digits, tmp_path, name):
         assert alike(pixels, digit) > 0.7, done
 
 
-def test_the_digits_are_known_as_drawings_and_stay_as_they_are(digits):
+def test_the_digits_are_known_as_drawings_and_stay_as_they_are(digits, asked):
     schema = digits.schema.inputs
     assert (schema.background, schema.drawing) == (0, 20)
     for digit in digits.splits["test"].inputs[:200]:
-        assert np.array_equal(pictures.fit(Image.fromarray(digit[..., 0]), schema)[0], digit)
+        assert np.array_equal(asked(Image.fromarray(digit[..., 0]), schema)[0], digit)
 
 
-def test_where_the_training_is_black_on_white_the_asked_becomes_that(digits, tmp_path):
+def test_where_the_training_is_black_on_white_the_asked_becomes_that(digits, asked):
     schema = drawings.infer(255 - digits.splits["train"].inputs)
     assert (schema.background, schema.drawing) == (255, 20)
     digit = digits.splits["test"].inputs[0]
     for image in (on_paper(digit[..., 0]), enlarged(digit[..., 0])):
-        assert alike(pictures.fit(image, schema)[0], 255 - digit) > 0.7
+        assert alike(asked(image, schema)[0], 255 - digit) > 0.7
 
 
-def test_photographs_are_no_drawings():
+def test_photographs_are_no_drawings(asked):
     random = np.random.default_rng(1)
     shades = random.integers(0, 255, (100, 1, 1, 1)) + random.normal(0, 60, (100, 24, 24, 1))
     gray = shades.clip(0, 255).astype(np.uint8)
     for inputs in (gray, gray.repeat(3, axis=3), np.zeros((100, 24, 24, 3), np.uint8)):
         assert drawings.infer(inputs).background is None
-    asked = Image.fromarray(gray[0, ..., 0])
-    assert pictures.fit(asked, Images(24, 24)) == (pytest.approx(gray[0]), "taken as it is")
+    assert asked(Image.fromarray(gray[0, ..., 0]), Images(24, 24)) == (pytest.approx(gray[0]), "taken as it is")
 
 
-def test_an_empty_picture_is_said_to_be_one(digits):
-    assert "nothing stands out" in pictures.fit(Image.new("L", (300, 200), 200), digits.schema.inputs)[1]
+def test_an_empty_picture_is_said_to_be_one(digits, asked):
+    assert "nothing stands out" in asked(Image.new("L", (300, 200), 200), digits.schema.inputs)[1]
 
 
 # --- Files that are damaged, or meant to hurt -------------------------------------------------------------------------

@@ -182,7 +182,7 @@ def ask(url: str, questions: Sequence[Question], schema: Schema, timeout: float 
         timeout: in seconds, for the connection and for each wait for bytes.
 
     Raises:
-        UserError: no answer, an answer that is an error, or one that is not a classifier's.
+        UserError: no answer, an answer that is an error, or one that a model of this template does not give.
     """
     found = outputs(url, [question.inputs for question in questions], schema, timeout)
     numbers = schema.outputs.kind == "number"

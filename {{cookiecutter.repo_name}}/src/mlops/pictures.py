@@ -63,21 +63,13 @@ def load(path: Path, schema: Images) -> np.ndarray:
 def ask(path: Path, schema: Images) -> tuple[np.ndarray, str]:
     """Return a picture to ask about [height, width, channels], and in words what was done to it.
 
+    It is made ready as `load` does; where the training's are drawings, it is first made a drawing like these.
+
     Raises:
         UserError: it cannot be read as a picture.
     """
     done: list[str] = []
-    return _fitted(read(path, lambda image: _plain(image, schema, done)), schema, done)
-
-
-def fit(image: Image.Image, schema: Images) -> tuple[np.ndarray, str]:
-    """Return a picture that is open already as `ask` does."""
-    done: list[str] = []
-    return _fitted(_plain(image, schema, done), schema, done)
-
-
-def _fitted(image: Image.Image, schema: Images, done: list[str]) -> tuple[np.ndarray, str]:
-    """Make a picture ready as `load` does; where the training's are drawings, first a drawing like these."""
+    image = read(path, lambda image: _plain(image, schema, done))
     if schema.background is not None:
         image = drawings.arrange(image, schema, done)
     return _as_array(_sized(image, schema, done), schema), ", ".join(done) or "taken as it is"

@@ -8,13 +8,12 @@ from typing import Any
 
 import streamlit as st
 
-from mlops import client
+from mlops import client, pictures
 from mlops import schema as schemas
+from mlops.columns import CATEGORY, Column
 from mlops.errors import Refused, UserError
 from mlops.schema import Images, Schema, Table
 from mlops.serving.bundle_files import read_metadata
-from mlops.sources import folders
-from mlops.tables import CATEGORY, Column
 
 ACROSS = 3  # fields of a form side by side; on a phone one below the other
 LONGEST = 280  # pixels of the canvas' longer side
@@ -33,21 +32,21 @@ def show(url: str, bundle: Path) -> None:
     st.title(plain(metadata["name"]))
     means = {name: found["mean"] for name, found in metadata["training_inputs"]["statistics"].items()}
     try:
-        question = picture(schema, means) if isinstance(schema.inputs, Images) else row(schema.inputs, means)
+        question = picture(schema) if isinstance(schema.inputs, Images) else row(schema.inputs, means)
         if question:
             answer(client.ask(url, [question], schema)[0], question, schema)
     except (UserError, Refused) as error:
         st.error(plain(str(error)))
 
 
-def picture(schema: Schema, means: dict[str, float]) -> client.Question | None:
+def picture(schema: Schema) -> client.Question | None:
     """Let a person draw a picture or upload one; return it once there is one."""
     assert isinstance(schema.inputs, Images)
     content: bytes | None
     if st.radio("A picture", [DRAW, UPLOAD], horizontal=True, label_visibility="collapsed") == DRAW:
-        name, content = "drawing.png", drawing(schema.inputs, means["mean"])
+        name, content = "drawing.png", drawing(schema.inputs)
     else:
-        chosen = st.file_uploader("A picture in a file", [suffix[1:] for suffix in folders.SUFFIXES])
+        chosen = st.file_uploader("A picture in a file", [suffix[1:] for suffix in pictures.SUFFIXES])
         name, content = (Path(chosen.name).name, chosen.getvalue()) if chosen else ("", None)
     if not content:
         return None
@@ -60,11 +59,11 @@ def picture(schema: Schema, means: dict[str, float]) -> client.Question | None:
             raise UserError(str(error).replace(str(path), name)) from None
 
 
-def drawing(images: Images, mean: float) -> bytes | None:
-    """Show a canvas with the training pictures' polarity; return what is drawn as PNG, None where nothing is."""
+def drawing(images: Images) -> bytes | None:
+    """Show a canvas with the background of the training drawings, else white; return the drawing as PNG, or None."""
     from streamlit_drawable_canvas import st_canvas
 
-    dark = mean < (images.low + images.high) / 2
+    dark = images.background is not None and images.background < (images.low + images.high) / 2
     scale = LONGEST / max(images.height, images.width)
     drawn = st_canvas(
         stroke_width=PEN, stroke_color="white" if dark else "black", background_color="black" if dark else "white",
@@ -106,7 +105,7 @@ def answer(found: client.Answer, question: client.Question, schema: Schema) -> N
     sure = "" if found.probability is None else f"probability {found.probability:.1%}, "
     st.caption(plain(f"{sure}run {found.run}"))
     if isinstance(schema.inputs, Images):
-        st.image(question.inputs.squeeze(), "What the model was given", width=LONGEST // 2)
+        st.image(question.inputs.squeeze(), f"What the model was given: {plain(question.done)}", width=LONGEST // 2)
 
 
 def plain(text: str) -> str:
