@@ -16,6 +16,21 @@ from cookiecutter.main import cookiecutter
 from cookiecutter.utils import create_env_with_context
 
 TEMPLATE = Path(__file__).resolve().parent.parent
+# Each choice of a question beside each of every other question's, in as few repositories as that takes.
+EVERY_PAIR = [
+    {"gcr_personal_subdir": subdir, "ci_provider": ci, "open_source_license": license_, "example": example}
+    for ci, license_, subdir, example in [
+        ("GitHub Actions", "MIT", "No", "images"),
+        ("GitHub Actions", "BSD-3-Clause", "Yes", "table"),
+        ("GitHub Actions", "No license file", "No", "table"),
+        ("GitLab CI", "MIT", "Yes", "images"),
+        ("GitLab CI", "BSD-3-Clause", "No", "images"),
+        ("GitLab CI", "No license file", "Yes", "table"),
+        ("None", "MIT", "No", "table"),
+        ("None", "BSD-3-Clause", "Yes", "images"),
+        ("None", "No license file", "Yes", "images"),
+    ]
+]
 # What is started would ignore them too: SIGINT in a shell's background job, SIGHUP under nohup.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:

@@ -21,6 +21,7 @@ PACKAGE = "src/{{cookiecutter.src_package_name}}"
 PARTS = ("cookiecutter.json", "pyproject.toml", "CHANGELOG.md", "hooks", "templates", ROOT)
 CACHES = shutil.ignore_patterns("__pycache__", ".ruff_cache", ".pytest_cache")
 FIRST = "1.0.0"
+EXHAUSTIVE = "EXHAUSTIVE" in os.environ  # every case of the long tables; without it a sample, as CI takes it
 IDENTITY = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -32,6 +33,13 @@ IDENTITY = {
 def slow(*cases: object) -> list:
     """Cases of a parametrized test that run with the slow ones."""
     return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow) for case in cases]
+
+
+def sampled(numbers: range, count: int) -> list[int]:
+    """Return all the numbers, or so many of them, evenly spread, the first and the last among them."""
+    if EXHAUSTIVE or len(numbers) <= count:
+        return list(numbers)
+    return [numbers[n * (len(numbers) - 1) // (count - 1)] for n in range(count)]
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -133,6 +133,7 @@ def test_the_locks_hold_every_version_of_pyproject(bake, example):
         assert {pin.replace("_", "-") for pin in pins} <= locked, f"{name} is older than pyproject.toml: type make lock"
 
 
+@pytest.mark.slow
 def test_a_setup_that_cannot_install_leaves_a_finished_environment_finished(bake, tmp_path):
     repository, venv = shutil.copytree(bake(), tmp_path / "repository"), tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)

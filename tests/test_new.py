@@ -179,6 +179,7 @@ def test_ctrl_c_while_the_files_are_written_leaves_nothing(tmp_path, settings_fi
     assert making.returncode == 130 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_installation_that_had_no_internet_is_tried_again(tmp_path):
     words = ["make", "new", f"VENV={tmp_path / 'venv'}", f"OUT={tmp_path}", "ARGS=--no-input"]
     offline = as_in_a_terminal() | {"PIP_NO_INDEX": "1"}

@@ -14,23 +14,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TEMPLATE, as_in_a_terminal, choices, questions
+from conftest import EVERY_PAIR, TEMPLATE, as_in_a_terminal, choices, questions
+from releases import slow
 
-# Each choice of a question beside each of every other question's, in as few repositories as that takes.
-EVERY_PAIR = [
-    {"gcr_personal_subdir": subdir, "ci_provider": ci, "open_source_license": license_, "example": example}
-    for ci, license_, subdir, example in [
-        ("GitHub Actions", "MIT", "No", "images"),
-        ("GitHub Actions", "BSD-3-Clause", "Yes", "table"),
-        ("GitHub Actions", "No license file", "No", "table"),
-        ("GitLab CI", "MIT", "Yes", "images"),
-        ("GitLab CI", "BSD-3-Clause", "No", "images"),
-        ("GitLab CI", "No license file", "Yes", "table"),
-        ("None", "MIT", "No", "table"),
-        ("None", "BSD-3-Clause", "Yes", "images"),
-        ("None", "No license file", "Yes", "images"),
-    ]
-]
 # The files that only some answers make
 CI_FILES = {
     "GitHub Actions": {
@@ -264,7 +250,7 @@ def test_a_variable_that_a_verb_tells_of_reaches_its_command(bake):
         assert "zz9" in done.stdout or f"${name}" in done.stdout, f"Makefile: {verb} does nothing with {name}"
 
 
-@pytest.mark.parametrize("pip", [["--without-pip"], []])
+@pytest.mark.parametrize("pip", [["--without-pip"], *slow([])])
 def test_a_setup_that_stopped_goes_on_and_until_then_is_named(bake, tmp_path, monkeypatch, pip):
     repository, venv = shutil.copytree(bake(), tmp_path / "repository"), tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", *pip, venv], check=True)

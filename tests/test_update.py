@@ -488,6 +488,7 @@ def test_the_scheduled_check_says_what_it_needs_and_passes_where_the_template_is
     assert scheduled(0, GITHUB_ACTIONS="true").startswith("::notice title=NOT CHECKED::")
 
 
+@pytest.mark.slow
 def test_make_hands_everything_on(team, releases, tmp_path):
     """With an environment that is there; that `make upgrade` makes one is left to .ci/run."""
     venv = venv_like_ours(tmp_path / "venv")
