@@ -74,6 +74,8 @@ lock: $(VENV)/.has-test ## Write the locks of a team's repository anew (ARGS=--u
 		$(MAKE) --no-print-directory --directory="$$folder/team" lock VENV='$(abspath $(VENV))' ARGS='$(ARGS)' && \
 		cp "$$folder"/team/*requirements.txt '{{cookiecutter.repo_name}}'
 
+# What is new is compared with the branch that a change goes to
+BASE := origin/main
 .PHONY: changelog
-changelog: $(VENV)/.has-test ## Say whether a change of what teams get has its entry in CHANGELOG.md (ARGS=COMMIT to compare with)
-	@$(PYTHON) tools/check_changelog.py $(ARGS)
+changelog: $(VENV)/.has-test ## Say whether this branch has its file in changelog.d (BASE=origin/main)
+	@$(VENV)/bin/towncrier check --compare-with '$(BASE)'

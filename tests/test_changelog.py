@@ -1,113 +1,48 @@
-"""What changes for a team is told: CHANGELOG.md has a form, and a change without an entry is found."""
+"""What changes for a team is told: by files in changelog.d, which become a section of CHANGELOG.md at a release."""
 
 import shutil
-import sys
+import sysconfig
 
-import check_changelog
 import pytest
 from conftest import TEMPLATE
-from releases import FIRST, Releases, append, call, commit, git
+from releases import call, commit, git
 
-TOOL = TEMPLATE / "tools/check_changelog.py"
-NEXT = "1.1.0"
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory) -> Releases:
-    releases = Releases(tmp_path_factory.mktemp("released") / "template")
-    (releases.folder / "tools").mkdir()
-    shutil.copy(TOOL, releases.folder / "tools")
-    commit(releases.folder)
-    git(releases.folder, "tag", "--force", f"v{FIRST}")
-    return releases
+TOWNCRIER = f"{sysconfig.get_path('scripts')}/towncrier"
 
 
 @pytest.fixture
-def releases(released, tmp_path) -> Releases:
-    return released.copy(tmp_path / "template")
+def branch(tmp_path):
+    """A branch of a template that has only what the changelog is made of."""
+    folder = tmp_path / "template"
+    folder.mkdir()
+    for name in ("pyproject.toml", "CHANGELOG.md"):
+        shutil.copy(TEMPLATE / name, folder)
+    shutil.copytree(TEMPLATE / "tools", folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    git(folder, "init", "--quiet", "-b", "main")
+    commit(folder)
+    git(folder, "checkout", "--quiet", "-b", "mine")
+    (folder / "Makefile").write_text("# New.")
+    commit(folder)
+    return folder
 
 
-def check(releases: Releases, *arguments: str, code: int) -> str:
-    done = call(releases.folder, sys.executable, "tools/check_changelog.py", *arguments, code=code)
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
+def test_a_branch_needs_its_file(branch):
+    check = (TOWNCRIER, "check", "--compare-with", "main")
+    assert "No new newsfragments found" in call(branch, *check, code=1).stdout
+    call(branch, TOWNCRIER, "create", "+verb.change.md", "--content", "A new verb.")
+    commit(branch)
+    call(branch, *check)
 
 
-def raise_version(releases: Releases, entry: str) -> None:
-    """As CONTRIBUTING.md says, without a tag."""
-    releases.release(NEXT, entry)
-    git(releases.folder, "tag", "--delete", f"v{NEXT}")
-
-
-def test_this_templates_changelog_can_be_read():
-    assert not list(check_changelog.faults((TEMPLATE / "CHANGELOG.md").read_text(encoding="utf-8")))
-
-
-def test_this_change_has_its_entry():
-    done = call(TEMPLATE, sys.executable, TOOL, code=None)
-    assert done.returncode == 0, done.stderr
-    if "NOT CHECKED" in done.stdout:
-        pytest.skip(done.stdout.strip())
-
-
-@pytest.mark.parametrize(
-    ("changelog", "fault"),
-    [
-        ("## 1.0 (2026-01-01)\n- a\nWhat you must do: nothing.", 'is not like "## 1.2.0 (2026-12-01)"'),
-        ("## 1.0.0\n- a\nWhat you must do: nothing.", "is not like"),
-        ("## 1.0.0 (2026-01-01)\nWhat you must do: nothing.", "does not say what changes"),
-        ("## 1.0.0 (2026-01-01)\n- a", 'does not say "What you must do: '),
-        (
-            "## 1.9.0 (2026-01-01)\n- a\nWhat you must do: b\n## 1.10.0 (2026-01-01)\n- a\nWhat you must do: b",
-            "newest version is not first",
-        ),
-        (
-            "## 1.1.0 (2026-01-01)\n- a\nWhat you must do: b\n## 1.0.0 (unreleased)\n- a\nWhat you must do: b",
-            "only the first",
-        ),
-    ],
-)
-def test_a_fault_of_form_is_told(changelog, fault):
-    assert any(fault in told for told in check_changelog.faults(changelog))
-
-
-def test_a_change_that_a_team_sees_needs_an_entry(releases):
-    """Seen in one choice only, uncommitted, then on main, then on a branch."""
-    file = next(path for path in releases.root.iterdir() if path.name.endswith(".gitlab-ci.yml{% endif %}"))
-    append(file, "# New.")
-    told = check(releases, code=1)
-    assert f"Version {FIRST} is released" in told and "\n  .gitlab-ci.yml\n" in told and "Makefile" not in told
-    commit(releases.folder)
-    raise_version(releases, "- What GitLab does.")
-    assert "tells what has changed" in check(releases, code=0)
-    git(releases.folder, "checkout", "--quiet", "-b", "mine")
-    append(releases.root / "Makefile", "# New.")
-    commit(releases.folder)
-    told = check(releases, code=1)
-    assert "\n  Makefile\n" in told and ".gitlab" not in told and f'under "## {NEXT}"' in told
-    text = (releases.folder / "CHANGELOG.md").read_text()
-    (releases.folder / "CHANGELOG.md").write_text(text.replace("- What", "- What make does.\n- What"))
-    assert "tells what has changed" in check(releases, code=0)
-
-
-def test_a_change_that_no_team_sees_needs_none(releases):
-    append(releases.folder / "hooks/post_gen_project.py", "# New.")
-    append(releases.folder / "pyproject.toml", "# New.")
-    releases.set("__unused", "new")
-    assert "tells what has changed" in check(releases, code=0)
-
-
-def test_nothing_to_compare_with_is_no_failure(releases, tmp_path):
-    shallow = Releases.__new__(Releases)
-    shallow.folder = tmp_path / "shallow"
-    append(releases.root / "Makefile", "# New.")
-    commit(releases.folder)
-    git(tmp_path, "clone", "--quiet", "--depth=1", "--no-tags", f"file://{releases.folder}", shallow.folder)
-    assert "NOT CHECKED" in (told := check(shallow, code=0)) and "git fetch --unshallow --tags" in told
-    git(releases.folder, "tag", "--delete", f"v{FIRST}")
-    assert "NOT CHECKED" in (told := check(releases, code=0)) and "no release yet" in told
-    shutil.rmtree(releases.folder / ".git")
-    assert "NOT CHECKED" in check(releases, code=0)
+def test_a_release_has_the_section_that_an_upgrade_shows(branch):
+    for name, content in (("+verb.change.md", "A new verb."), ("+verb.do.md", "Type it.")):
+        call(branch, TOWNCRIER, "create", name, "--content", content)
+    commit(branch)
+    call(branch, TOWNCRIER, "build", "--yes", "--version", "9.9.9", "--date", "2030-01-02")
+    notes = call(branch, "tools/release_notes.sh", "v9.9.9").stdout
+    assert "## 9.9.9 (2030-01-02)\n" in (branch / "CHANGELOG.md").read_text()
+    assert -1 < notes.find("- A new verb.") < notes.find("What you must do") < notes.find("- Type it.")
+    assert "0.2.0" not in notes
 
 
 @pytest.mark.parametrize(("tag", "code", "printed"), [("v0.1.0", 0, "The first release"), ("v0.0.9", 1, "no section")])
