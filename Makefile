@@ -37,7 +37,8 @@ TEAM_PYTHON ?= 3.11 # the images'; make team TEAM_PYTHON=3.13
 export TEAM_REPOSITORY := $(TEAM_WORK)/digit-reader
 export TEAM_VENV ?= $(TEAM_WORK)/venv
 export TEAM_SERVING_VENV ?= $(TEAM_WORK)/venv-serving
-IN_REPOSITORY := SERVING_VENV=$(TEAM_SERVING_VENV) PYTHONPATH=$(TEAM_REPOSITORY)/src
+# One thread each, because tests run beside one another
+IN_REPOSITORY := OMP_NUM_THREADS=1 SERVING_VENV=$(TEAM_SERVING_VENV) PYTHONPATH=$(TEAM_REPOSITORY)/src
 
 .PHONY: team
 team: $(VENV)/.has-new ## Make a repository of the template as it is now, and its environments, for the next verb
@@ -57,7 +58,7 @@ test-machinery: ## Run the tests of the machinery in that repository (ARGS="-n 0
 test-all: test team ## Run every test: about an hour on two cores, with 3 GB to download the first time
 	$(PYTHON) -m pytest -m slow
 	$(MAKE) --no-print-directory test-machinery
-	$(MAKE) --no-print-directory test-machinery ARGS="-n 0 -m slow --durations=10"
+	$(MAKE) --no-print-directory test-machinery ARGS="-m slow --durations=10"
 
 .PHONY: lint
 lint: $(VENV)/.has-lint ## Hold every file to .pre-commit-config.yaml; it mends what it can (ARGS=types for one of its hooks)

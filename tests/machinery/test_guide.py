@@ -208,7 +208,7 @@ def test_the_guide_is_served_until_ctrl_c_and_a_port_that_is_taken_is_named():
             assert wait_for_page(f"http://127.0.0.1:{port}/components/") == 200
             taken = subprocess.run(command, **options, check=False)
             os.killpg(process.pid, signal.SIGINT)
-            rest, _ = process.communicate(timeout=30)
+            rest, _ = process.communicate(timeout=120)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

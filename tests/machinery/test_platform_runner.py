@@ -201,7 +201,7 @@ def test_a_signal_ends_what_was_started(tmp_path, environment, number, start):
     wait_for(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text())
     pid = int((tmp_path / "pid").read_text())
     process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert "Traceback" not in errors
     wait_for(lambda: not is_alive(pid))

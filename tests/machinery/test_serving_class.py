@@ -183,7 +183,7 @@ WRONG = {  # variables as they are set in clusters and shells, and what the serv
 def test_a_variable_that_makes_no_sense_stops_the_start_with_a_sentence(bundle, serving_python, name):
     value, words = WRONG[name]
     with serve(bundle, serving_python, wait=False, **{name: value}) as server:
-        assert server.process.wait(timeout=30) == 1
+        assert server.process.wait(timeout=120) == 1
         said = server.output()
     assert words in said
     assert "Traceback" not in said
@@ -193,7 +193,7 @@ def test_a_port_that_is_taken_stops_the_start_with_a_sentence(bundle, serving_py
     with serve(bundle, serving_python) as server:
         taken = {"PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(server.port)}
         with serve(bundle, serving_python, wait=False, **taken) as other:
-            assert other.process.wait(timeout=30) == 1
+            assert other.process.wait(timeout=120) == 1
             assert "in use" in other.output() and "Traceback" not in other.output()
 
 

@@ -234,7 +234,7 @@ def test_a_broken_bundle_stops_the_start_with_a_message(bundle, serving_python, 
     shutil.copytree(bundle, broken)
     change(broken)
     with serve(broken, serving_python, wait=False) as server:
-        code = server.process.wait(timeout=30)
+        code = server.process.wait(timeout=120)
         said = server.output()
     assert code not in (0, None)
     assert words in said, said[-3000:]

@@ -90,7 +90,7 @@ def test_sigterm_ends_grpc_and_rest(bundle, serving_python):
     with serve(bundle, serving_python, GRPC_WORKERS="2") as server:
         ask(server, serving_python, {"binData": ""})
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(timeout=30) == 0
+        assert server.process.wait(timeout=120) == 0
         end = time.monotonic() + 20
         while session(server.process.pid) and time.monotonic() < end:
             time.sleep(0.05)

@@ -118,7 +118,7 @@ def test_ctrl_c_in_a_workspace_stops_the_training_and_not_the_workspace(start, c
     process = start([*command, "train", "--epochs", "50"], cwd=apart, env=around, **piped)
     assert any(line.startswith("epoch ") for line in process.stdout)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     (run,) = runs.recorded()
     assert run.status == "stopped"
     assert f"make train RESUME={run.uuid}" in errors

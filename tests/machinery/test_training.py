@@ -150,14 +150,17 @@ def stopped(start, command, environment, apart):
             if line.startswith("epoch 1/"):
                 process.send_signal(number)
                 break
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         (folder,) = (apart / "outputs/runs").iterdir()
         return process.returncode, errors, folder.name
 
     return run
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+SIGTERM = pytest.param(signal.SIGTERM, marks=pytest.mark.slow, id="SIGTERM")
+
+
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, id="SIGINT"), SIGTERM])
 def test_a_stopped_run_says_so_and_goes_on_to_the_same_end(number, stopped, stage, apart, uninterrupted):
     code, errors, uuid = stopped(number)
     assert code == 128 + number
