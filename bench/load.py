@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+PATIENCE = 60.0  # seconds that an answer is awaited
+
 
 @dataclass
 class Result:
@@ -103,12 +105,14 @@ def _result(callers: list[_Caller], took: float) -> Result:
 
 
 def ask_for(port: int, request: bytes, seconds: float, connections: int = 1) -> Result:
-    """Ask as fast as the answers come, for so long, on so many connections."""
+    """Ask as fast as the answers come, for so long and for one answer at least, on so many connections."""
     with _callers(port, request, connections) as (selector, callers):
         for caller in callers:
             caller.ask()
         began = time.perf_counter()
-        while time.perf_counter() - began < seconds:
+        while (passed := time.perf_counter() - began) < seconds or (
+            passed < PATIENCE and not any(caller.times for caller in callers)
+        ):
             for key, _ in selector.select(1):
                 if key.data.read():
                     key.data.ask()

@@ -28,6 +28,7 @@ from servers import Running, free_port, ours, stock
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+UV = Path(sys.executable).with_name("uv")
 
 FASTAPI = ["fastapi==0.165.0", "uvicorn[standard]==0.54.0"]
 MLSERVER = ["mlserver==1.7.1", "uvloop==0.21.0"]  # with a later uvloop its workers do not start
@@ -46,15 +47,15 @@ def run(*command, **options) -> None:
 
 
 def environment(folder: Path, *requirements) -> Path:
-    """The Python of a virtual environment with these requirements: lists of pip arguments, installed in turn."""
+    """The Python of a virtual environment with these requirements: lists of arguments of `uv pip install`, in turn."""
     python = folder / "bin" / "python"
     wanted = json.dumps([[str(part) for part in step] for step in requirements])
     mark = folder / "installed.json"
     if not mark.is_file() or mark.read_text() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
-        run("python3.11", "-m", "venv", folder)
+        run(UV, "venv", "--quiet", "--python", "3.11", folder)
         for step in requirements:
-            run(python, "-m", "pip", "install", "--quiet", *step)
+            run(UV, "pip", "install", "--quiet", "--python", python, *step)
         mark.write_text(wanted)
     return python
 
@@ -96,10 +97,11 @@ class Peers:
         locked = ["--no-deps", "--require-hashes", "-r"]
         onnx = [pinned(repository, "onnxruntime"), pinned(repository, "numpy")]
         serving = environment(work / "envs" / "serving", [*locked, repository / "serving-requirements.txt"])
+        self.with_onnx = environment(work / "envs" / "onnx", [pinned(repository, "onnx"), onnx[1]])
         self.pythons = {
             **dict.fromkeys((OURS, BARE, STOCK), serving),
             GRANIAN: environment(work / "envs" / "granian", [*GRANIAN_SERVER, *onnx]),
-            RELEASE: environment(work / "envs" / "release", [*locked, release], ["--no-deps", "onnx", "ml_dtypes"]),
+            RELEASE: environment(work / "envs" / "release", [*locked, release]),
             FAST: environment(work / "envs" / "fastapi", [*FASTAPI, *onnx]),
             ML: environment(work / "envs" / "mlserver", [*MLSERVER, onnx[0]]),
         }
@@ -141,7 +143,7 @@ class Peers:
             (folder / "digit_reader" / f"{name}.py").write_text(of_release(path), encoding="utf-8")
         (folder / ".s2i").mkdir()
         (folder / ".s2i/environment").write_text(of_release("serving.env"), encoding="utf-8")
-        run(self.pythons[RELEASE], folder / "bundle.py", self.bundle, folder)
+        run(self.with_onnx, folder / "bundle.py", self.bundle, folder)
         return stock(self.pythons[RELEASE], folder)
 
     def _fastapi(self):
