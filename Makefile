@@ -65,7 +65,7 @@ lint: $(VENV)/.has-lint ## Hold every file to .pre-commit-config.yaml; it mends 
 	@PATH="$(abspath $(VENV))/bin:$$PATH" pre-commit run --all-files --show-diff-on-failure $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.has-new ## Measure what a team gets beside its peers; writes docs/benchmarks.md
+bench: $(VENV)/.has-test ## Measure what a team gets beside its peers; writes docs/benchmarks.md (ARGS=--short only tries it)
 	$(PYTHON) bench/peers.py $(ARGS)
 
 .PHONY: lock

@@ -89,10 +89,9 @@ def ours(python, bundle) -> Running:
     return Running(command, port, "/health/status", bundle, settings)
 
 
-def stock(python, bundle, model: str | None = None, **environment) -> Running:
-    """A bundle's class, or another, in seldon-core's own server."""
-    settings = environment_of(bundle) if model is None else {}
-    settings |= {"GRPC_WORKERS": "0", **ports(), **environment}
+def stock(python, bundle) -> Running:
+    """A bundle's class in seldon-core's own server."""
+    settings = environment_of(bundle) | {"GRPC_WORKERS": "0", **ports()}
     port = int(settings["PREDICTIVE_UNIT_HTTP_SERVICE_PORT"])
-    command = [Path(python).absolute().with_name("seldon-core-microservice"), model or settings["MODEL_NAME"]]
+    command = [Path(python).absolute().with_name("seldon-core-microservice"), settings["MODEL_NAME"]]
     return Running([*command, "--service-type", "MODEL"], port, "/health/status", bundle, settings)

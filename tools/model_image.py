@@ -89,7 +89,7 @@ def model_image(repository: Path, host: str, *words: str, fails: bool = False) -
     return run("make", "model-image", f"ARGS=--builder=buildah {push} {' '.join(words)}", cwd=repository, fails=fails)
 
 
-def ask(repository: Path, image: str) -> str:
+def ask(repository: Path, python: Path, image: str) -> str:
     """Serve the image with `make serve-model-image` and ask it over HTTP, as a user and as the smoke test."""
     servers = repository / "build/servers"  # where `make predict` finds a server
     server = subprocess.Popen(
@@ -106,7 +106,7 @@ def ask(repository: Path, image: str) -> str:
         url = json.loads(addresses[0].read_text())["url"]
         say(run("make", "predict", cwd=repository).splitlines()[-1])
         smoke_test = ["-m", "mlops.serving.smoke_test", f"--url={url}", "--bundle=build/bundle"]
-        return run("env", "PYTHONPATH=src", sys.executable, *smoke_test, cwd=repository)
+        return run("env", "PYTHONPATH=src", str(python), *smoke_test, cwd=repository)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
@@ -191,7 +191,7 @@ def main(repository: Path) -> None:
         began = time.monotonic()
         run("buildah", "pull", "--tls-verify=false", image)
         say(f"pulled {image}", began)
-        say(ask(repository, image).strip())
+        say(ask(repository, python, image).strip())
         say(route(repository, python, image))
         container = run("buildah", "from", "--pull-never", image).strip()
         found = run("buildah", "run", "--isolation=chroot", container, "--", "pip", "list")

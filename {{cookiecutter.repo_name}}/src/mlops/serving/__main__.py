@@ -3,34 +3,26 @@
 It reads the variables of Seldon's wrapper. A port that is 0 is chosen by the system.
 """
 
-import asyncio
-import contextlib
 import json
 import logging
 import os
 import pkgutil
-import signal
 import socket
 import sys
-import time
 import timeit
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import prometheus_client
-import uvicorn
-import uvloop
 
 from ..errors import UserError
-from . import limits
+from . import limits, starting
 from .application import THREADS, Application
-from .bundle_files import ADDRESS_VARIABLE, HOST_VARIABLE
 from .metrics import Measured, Metrics
-from .protocol import Protocol, end_slow_requests
+from .server import Server
 
 logger = logging.getLogger(__name__)
-HOST = os.environ.get(HOST_VARIABLE) or "0.0.0.0"
+HOST = os.environ.get(starting.HOST_VARIABLE) or "0.0.0.0"
 PARAMETERS: dict[str, Callable[[str], Any]] = {
     "INT": int,
     "FLOAT": float,
@@ -52,16 +44,13 @@ def main() -> None:
             model.load()
             quick_bytes = min(quick_bytes, _quick_bytes(model))
             model = Measured(model)
-        listener = _listen(_port("HTTP", 9000))
-        page, _ = prometheus_client.start_http_server(_port("METRICS", 6000), HOST)
+        listener = _listen(_number("PREDICTIVE_UNIT_HTTP_SERVICE_PORT", 9000))
+        page, _ = prometheus_client.start_http_server(_number("PREDICTIVE_UNIT_METRICS_SERVICE_PORT", 6000), HOST)
         grpc = _start_grpc(model, metrics) if _number("GRPC_WORKERS", 0) else None
     except (UserError, OSError) as error:
         sys.exit(f"The model cannot be served: {error}")
-    addresses = {
-        "url": f"http://{HOST}:{listener.getsockname()[1]}",
-        "metrics": f"http://{HOST}:{page.server_port}/metrics",
-    }
-    uvloop.run(serve(Application(model, metrics, kind, quick_bytes), listener, addresses))
+    url, statistics = f"http://{HOST}:{listener.getsockname()[1]}", f"http://{HOST}:{page.server_port}/metrics"
+    Server(Application(model, metrics, kind, quick_bytes), lambda: starting.publish(url, statistics)).run([listener])
     if grpc:
         grpc.stop(limits.GRACE_SECONDS).wait()
 
@@ -73,8 +62,7 @@ def make_model(name: str, parameters: str) -> Any:
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"MODEL_NAME={name} cannot be imported: {error}") from None
     try:
-        given = {each["name"]: PARAMETERS[each["type"]](each["value"]) for each in json.loads(parameters)}
-        return found(**given)
+        return found(**{one["name"]: PARAMETERS[one["type"]](one["value"]) for one in json.loads(parameters)})
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{name} cannot be made with PREDICTIVE_UNIT_PARAMETERS={parameters}: {error}") from None
 
@@ -86,10 +74,6 @@ def _set_log_level() -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if os.environ.get("TRACING", "0") != "0":
         logger.warning("TRACING is ignored: this server sends no traces.")
-
-
-def _port(kind: str, default: int) -> int:
-    return _number(f"PREDICTIVE_UNIT_{kind}_SERVICE_PORT", default)
 
 
 def _number(name: str, default: int) -> int:
@@ -116,56 +100,9 @@ def _start_grpc(model: Any, metrics: Metrics) -> Any:
     from seldon_core.wrapper import get_grpc_server
 
     server = get_grpc_server(model, metrics, num_threads=THREADS)
-    server.add_insecure_port(f"{HOST}:{_port('GRPC', 5000)}")
+    server.add_insecure_port(f"{HOST}:{_number('PREDICTIVE_UNIT_GRPC_SERVICE_PORT', 5000)}")
     server.start()
     return server
-
-
-async def serve(application: Application, listener: socket.socket, addresses: dict[str, str]) -> None:
-    """Serve until SIGTERM or SIGINT, and until every request is answered."""
-    config = uvicorn.Config(
-        application, http=Protocol, ws="none", lifespan="off", log_level="warning", access_log=False,
-        server_header=False, timeout_keep_alive=limits.IDLE_SECONDS, timeout_graceful_shutdown=limits.GRACE_SECONDS,
-    )  # fmt: skip
-    server, stop = uvicorn.Server(config), asyncio.Event()
-    running = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        await asyncio.sleep(0.005)
-    for number in (signal.SIGTERM, signal.SIGINT):  # in place of uvicorn's own, which close idle connections at once
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    slow = asyncio.create_task(end_slow_requests(server.server_state.connections))
-    _say(addresses)
-    await stop.wait()
-    await _drain(application, server, listener)
-    server.should_exit = True
-    await running
-    slow.cancel()
-
-
-def _say(addresses: dict[str, str]) -> None:
-    print(f"Serving at {addresses['url']}, metrics at {addresses['metrics']}", file=sys.stderr, flush=True)
-    if name := os.environ.get(ADDRESS_VARIABLE):
-        draft = Path(f"{name}.draft")
-        draft.write_text(json.dumps(addresses), encoding="utf-8")
-        draft.replace(name)  # whole, for whoever waits for it
-
-
-async def _drain(application: Application, server: uvicorn.Server, listener: socket.socket) -> None:
-    """Tell each caller that its connection closes, before it does: a request on a closed one would be lost."""
-    application.closing, loop = True, asyncio.get_running_loop()
-    connections, end = server.server_state.connections, time.monotonic() + limits.LINGER_SECONDS
-    while connections and time.monotonic() < end:
-        await asyncio.sleep(0.01)
-    late = []
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            late.append(listener.accept()[0])
-    server.servers[0].close()
-    for caller in late:
-        await loop.connect_accepted_socket(lambda: Protocol(server.config, server.server_state, {}), caller)
-    await asyncio.sleep(0.1)  # for those that came last to say what they want
-    while connections and time.monotonic() < end + 1:
-        await asyncio.sleep(0.01)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +17,7 @@ FEEDBACK = ("/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback")
 HEALTH = ("/health/status", "/api/v1.0/health/status")
 PING = "/health/ping"
 METADATA = ("/metadata", "/api/v1.0/metadata")
-FORMS = (b"multipart/form-data", b"application/x-www-form-urlencoded")
-ANY_ORIGIN = (b"access-control-allow-origin", b"*")
+FOR_BROWSERS = ((b"access-control-allow-origin", b"*"), (b"access-control-allow-headers", b"content-type"))
 THREADS = 2  # that run the model
 
 logger = logging.getLogger(__name__)
@@ -36,30 +34,27 @@ class Application:
     def __init__(self, model: Any, metrics: Metrics, kind: str, quick_bytes: int) -> None:
         self.model, self.metrics, self.quick_bytes = model, metrics, quick_bytes
         self.closing = False  # the server stops: every answer closes its connection
-        self._in_flight = 0
-        self._threads = ThreadPoolExecutor(THREADS)
+        self._slots, self._threads = asyncio.Semaphore(limits.IN_FLIGHT), ThreadPoolExecutor(THREADS)
         self._gets = dict.fromkeys(HEALTH, self._health) | dict.fromkeys(METADATA, self._metadata) | {PING: self._ping}
         work = dict.fromkeys(PREDICT, self._predict) if kind == "MODEL" else {"/route": self._route}
         self._posts: dict[str, Callable[[dict], bytes]] = work | dict.fromkeys(FEEDBACK, self._feedback)
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
-        path, status, headers = scope["path"], 200, [ANY_ORIGIN]
+        path, status, headers = scope["path"], 200, list(FOR_BROWSERS)
         try:
             content = await self._content(scope["method"], path, dict(scope["headers"]), receive)
         except Exception as error:
-            if not isinstance(error, Refusal):
+            if not isinstance(error, Refused):
                 logger.exception("%s", path)
                 error = Refusal(500, "The model failed on this request; the server's log says why.")
-            status, content = error.code, error.as_json()
-            headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
+            status = getattr(error, "code", 400)
+            content = messages.failure(status, str(error))
+            headers += [(name.encode(), value.encode()) for name, value in getattr(error, "headers", ())]
         if path in PREDICT:
             self.metrics.requests.labels(status).inc()
-        headers.append((b"content-type", b"text/plain" if content == b"pong" else b"application/json"))
-        headers.append((b"content-length", b"%d" % len(content)))
-        if not content:  # a browser asks whether it may ask
-            headers.append((b"access-control-allow-headers", b"content-type"))
-        if self.closing:
-            headers.append((b"connection", b"close"))
+        kind = b"text/plain" if content == b"pong" else b"application/json"
+        headers += [(b"content-type", kind), (b"content-length", b"%d" % len(content))]
+        headers += [(b"connection", b"close")] if self.closing else []
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
@@ -68,45 +63,32 @@ class Application:
             raise Refusal(404, f"There is nothing here: send a POST to {next(iter(self._posts))}.")
         allowed = ("GET", "HEAD", "OPTIONS") if path in self._gets else ("POST", "OPTIONS")
         if method not in allowed:
-            raise Refusal(405, f"Wrong method: allowed here is {allowed[0]}.", allow=", ".join(allowed))
-        if method == "OPTIONS":
+            raise Refusal(405, f"Wrong method: allowed here is {allowed[0]}.", ("allow", ", ".join(allowed)))
+        if method == "OPTIONS":  # a browser asks whether it may ask
             return b""
         return await (self._gets[path]() if path in self._gets else self._post(path, headers, receive))
 
     async def _post(self, path: str, headers: dict[bytes, bytes], receive: Callable) -> bytes:
         """Read a body and have it answered."""
-        kind, encoding = headers.get(b"content-type", b""), headers.get(b"content-encoding", b"identity")
-        is_form = kind.split(b";")[0].strip().lower() in FORMS
-        if encoding.lower() != b"identity":
-            raise Refusal(415, f"Content-Encoding {encoding[:40].decode('latin-1')} is not read: leave it out.")
-        if not is_form and kind.split(b";")[0].strip().lower() != b"application/json":
-            raise Refusal(415, "Send the request as JSON, with Content-Type: application/json.")
 
         def work(body: bytes) -> bytes:
-            message = messages.parse_form(body, kind.decode("latin-1")) if is_form else messages.parse(body)
-            return self._posts[path](message)
+            return self._posts[path](messages.parse(body, headers))
 
         most = limits.FEEDBACK_BYTES if path in FEEDBACK else limits.BODY_BYTES
         is_long = int(headers.get(b"content-length", most)) > limits.SHORT_BYTES  # in chunks it may be as long
         body = None if is_long else await _read(receive, most)
         if body is not None and len(body) <= self.quick_bytes:
             return work(body)
-        if self._in_flight >= limits.IN_FLIGHT:
-            raise Refusal(503, f"Busy: {limits.IN_FLIGHT} requests are under way. Try again.", **{"retry-after": "1"})
-        self._in_flight += 1
-        try:
+        if self._slots.locked():
+            raise Refusal(503, f"Busy: {limits.IN_FLIGHT} requests are under way. Try again.", ("retry-after", "1"))
+        async with self._slots:
             body = await _read(receive, most) if body is None else body
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, body)
-        finally:
-            self._in_flight -= 1
 
     def _predict(self, message: dict) -> bytes:
         meta = messages.echo(message)
         values, names, form = messages.payload(message)
-        try:
-            answers = self.model.predict(values, names, messages.part(message, "meta"))
-        except Refused as refused:
-            raise Refusal(400, str(refused)) from None
+        answers = self.model.predict(values, names, messages.part(message, "meta"))
         return self._answered(answers, self.model.class_names(), form, meta)
 
     def _route(self, message: dict) -> bytes:
@@ -115,10 +97,9 @@ class Application:
 
     def _feedback(self, message: dict) -> bytes:
         reward = message.get("reward", 0)
-        known = message.keys() <= {"request", "response", "reward", "truth"}
-        if not known or type(reward) not in (int, float) or not math.isfinite(reward):
+        if message.keys() - {"request", "response", "reward", "truth"} or type(reward) not in (int, float):
             parts = '"request", "response" and "truth", Seldon messages'
-            raise Refusal(400, f'Feedback must be a JSON object with "reward", a number, and {parts}.')
+            raise Refused(f'Feedback must be a JSON object with "reward", a number, and {parts}.')
         request, truth = messages.part(message, "request"), messages.part(message, "truth")
         features, names, _ = messages.payload(request) if request else (None, [], "")
         right, *_ = messages.payload(truth) if truth else (None,)
@@ -140,8 +121,6 @@ class Application:
             found = await asyncio.to_thread(self.model.health_status)
         except Exception as error:
             raise Refusal(503, f"Not ready: {error}.") from None
-        if self.closing:
-            raise Refusal(503, "Not ready: the server stops.")
         return messages.to_json({"jsonData": found})
 
     async def _metadata(self) -> bytes:

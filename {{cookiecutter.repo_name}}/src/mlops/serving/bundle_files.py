@@ -11,8 +11,6 @@ MODEL, METADATA, RECORDED_ANSWERS = "model.onnx", "metadata.json", "recorded-ans
 REQUIREMENTS = "requirements.txt"
 S2I_ENVIRONMENT = ".s2i/environment"
 INPUT, OUTPUT = "inputs", "outputs"  # the names of the model's one input and one output
-HOST_VARIABLE = "MLOPS_HOST"  # the address that a server listens at; all of the machine's, as in a pod, without it
-ADDRESS_VARIABLE = "MLOPS_ADDRESS_FILE"  # where a server writes its addresses once it answers
 
 
 def served_bundle() -> Path:

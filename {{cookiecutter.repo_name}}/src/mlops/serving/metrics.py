@@ -2,13 +2,12 @@
 
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 # `mlops.drift` reads these
 EXAMPLES = "model_examples_total"
@@ -52,19 +51,29 @@ class Metrics:
         self.reward.inc(reward)
 
 
-class Measured(Collector):
-    """A model with its answers counted."""
+class Measured:
+    """A model with its answers counted; their statistics follow when enough are pending, or the page is asked for."""
 
     def __init__(self, model: Any) -> None:
-        self.model, self.inputs = model, model.schema.inputs
-        self.seconds = Histogram("model_request_seconds", "Time in the model class", buckets=SECONDS)
-        self.sizes = Histogram("model_batch_size", "Examples in a request", buckets=SIZES)
+        self.model = model
         self._lock = threading.Lock()
         self._pending: list[tuple[np.ndarray, Any]] = []
-        self._found = np.zeros(len(model.class_names()))
-        self._examples = self._waiting = 0
-        self._sums, self._squares = np.zeros((2, len(self.inputs.statistics)))
-        prometheus_client.REGISTRY.register(self)
+        self._waiting = 0
+        prometheus_client.REGISTRY.register(self)  # before the others: `collect` brings them up to date
+        statistics, names = model.schema.inputs.statistics, model.class_names()
+        self.seconds = Histogram("model_request_seconds", "Time in the model class", buckets=SECONDS)
+        self.sizes = Histogram("model_batch_size", "Examples in a request", buckets=SIZES)
+        self.examples = Counter(EXAMPLES, "Examples answered")
+        # Gauges, although sums: some statistics are below zero, and a counter may not fall.
+        self.sums = _each(Gauge(SUM, "Sum of a statistic over the inputs", ["statistic"]), statistics)
+        self.squares = _each(Gauge(SQUARES, "Sum of its square over the inputs", ["statistic"]), statistics)
+        if len(names) > 1:  # a number is no class
+            self.found = _each(Counter("model_predictions", "Examples, by the class found", ["class"]), names)
+        trained = Gauge(TRAINING, "Of the training inputs", ["statistic", "moment"])
+        for statistic, moments in model.metadata["training_inputs"]["statistics"].items():
+            for moment, value in moments.items():
+                trained.labels(statistic, moment).set(value)
+        Gauge(INFO, "The run that answers", ["run"]).labels(model.metadata["run"]["uuid"]).set(1)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
@@ -83,41 +92,30 @@ class Measured(Collector):
                 self._count()
         return answers
 
+    def collect(self) -> Iterable:
+        """Count what is pending; the metrics themselves are registered, too."""
+        with self._lock:
+            self._count()
+        return ()
+
     def _count(self) -> None:
-        """Count the answers that are pending."""
         if not self._pending:
             return
         inputs, answers = zip(*self._pending, strict=True)
         self._pending, self._waiting = [], 0
-        statistics = self.inputs.describe(np.concatenate(inputs))
-        self._examples += len(statistics)
-        self._sums += statistics.sum(axis=0)
-        self._squares += np.square(statistics).sum(axis=0)
-        if all(np.shape(each)[1:] == self._found.shape for each in answers):
-            self._found += np.bincount(np.concatenate(answers).argmax(axis=1), minlength=len(self._found))
-
-    def collect(self):
-        with self._lock:
-            self._count()
-            yield _family(CounterMetricFamily, EXAMPLES, "Examples answered", [], {(): self._examples})
-            if len(self._found) > 1:  # a number is no class
-                found = {(name,): count for name, count in zip(self.model.class_names(), self._found, strict=True)}
-                yield _family(
-                    CounterMetricFamily, "model_predictions", "Examples, by the class found", ["class"], found
-                )
-            # Gauges, although sums: some statistics are below zero, and a counter may not fall.
-            for name, text, values in ((SUM, "a statistic", self._sums), (SQUARES, "its square", self._squares)):
-                sums = {(key,): value for key, value in zip(self.inputs.statistics, values, strict=True)}
-                yield _family(GaugeMetricFamily, name, f"Sum of {text} over the inputs", ["statistic"], sums)
-        trained = self.model.metadata["training_inputs"]["statistics"].items()
-        moments = {(name, moment): value for name, moments in trained for moment, value in moments.items()}
-        yield _family(GaugeMetricFamily, TRAINING, "Of the training inputs", ["statistic", "moment"], moments)
-        run = self.model.metadata["run"]["uuid"]
-        yield _family(GaugeMetricFamily, INFO, "The run that answers", ["run"], {(run,): 1})
+        statistics = self.model.schema.inputs.describe(np.concatenate(inputs))
+        self.examples.inc(len(statistics))
+        _add(self.sums, statistics.sum(axis=0))
+        _add(self.squares, np.square(statistics).sum(axis=0))
+        width = len(self.model.class_names())
+        if width > 1 and all(np.shape(each)[1:] == (width,) for each in answers):
+            _add(self.found, np.bincount(np.concatenate(answers).argmax(axis=1), minlength=width))
 
 
-def _family(kind: Any, name: str, text: str, labels: list[str], values: dict[Any, Any]) -> Any:
-    family = kind(name, text, labels=labels)
-    for key, value in values.items():
-        family.add_metric(key, value)
-    return family
+def _each(metric: Any, labels: Iterable[str]) -> list[Any]:
+    return [metric.labels(label) for label in labels]
+
+
+def _add(metrics: list[Any], values: np.ndarray) -> None:
+    for metric, value in zip(metrics, values, strict=True):
+        metric.inc(value)

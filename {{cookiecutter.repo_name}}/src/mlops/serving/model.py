@@ -49,8 +49,10 @@ class ServedModel:
         if found != [(INPUT, "tensor(float)", *shape), (OUTPUT, "tensor(float)", width)]:
             wanted = f"{INPUT} [N, {', '.join(map(str, shape))}] and give {OUTPUT} [N, {width}]"
             raise self._unusable(f"must take {wanted}, float32; it has {found}")
-        if problem := self.unhealthy():
-            raise self._unusable(problem)
+        try:
+            self.health_status()
+        except UserError as error:
+            raise self._unusable(f"does not fit its bundle: {error}") from None
 
     def _unusable(self, reason: str) -> UserError:
         return UserError(f"{self.bundle / MODEL} {reason}. Make the bundle again with `make package`.")
@@ -102,21 +104,14 @@ class ServedModel:
     def send_feedback(self, features, feature_names, reward, truth, routing=None) -> None:
         """Take what an answer was worth. The server has counted it already."""
 
-    def unhealthy(self) -> str:
-        """Return why the model does not give its recorded answers; empty when it does."""
-        if not self.recorded:  # while the bundle is made
-            return ""
-        expected = np.array([row["outputs"] for row in self.recorded])
-        found = np.asarray(self.predict([row["inputs"] for row in self.recorded], [], {}))
-        tolerance = TOLERANCE * self.schema.outputs.spread
-        if found.shape != expected.shape or not np.allclose(found, expected, rtol=0, atol=tolerance):
-            return f"does not give the answers in {RECORDED_ANSWERS}"
-        return ""
-
     def health_status(self) -> dict:
-        """Return that the model is ready: it gives its recorded answers."""
-        if problem := self.unhealthy():
-            raise RuntimeError(f"the model {problem}")
+        """Return that the model is ready.
+
+        Raises:
+            UserError: it does not give its recorded answers.
+        """
+        if self.recorded:  # there are none while the bundle is made
+            check_answers(self.predict([row["inputs"] for row in self.recorded], [], {}), self.recorded, self.schema)
         return {"status": "ready", "examples": len(self.recorded), **self.tags()}
 
     def init_metadata(self) -> dict:
@@ -130,3 +125,21 @@ class ServedModel:
             "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(self.class_names())]}],
             "custom": {key: value if isinstance(value, str) else json.dumps(value) for key, value in known.items()},
         }
+
+
+def check_answers(answers: Any, recorded: list[dict], schema: schemas.Schema) -> float:
+    """Return by how much answers [N, outputs] differ from the recorded ones at most.
+
+    Raises:
+        UserError: it is too much.
+    """
+    problem = f"the model does not give the answers in {RECORDED_ANSWERS}"
+    found, expected = np.asarray(answers), np.array([row["outputs"] for row in recorded])
+    if found.shape != expected.shape:
+        raise UserError(f"{problem}: they have the shape {found.shape}, not {expected.shape}")
+    differences = np.abs(found - expected).max(axis=1)
+    worst, allowed = differences.argmax(), TOLERANCE * schema.outputs.spread  # NaN is the largest of all
+    if not differences[worst] <= allowed:
+        example, difference = f"example {worst} ({recorded[worst]['label']})", differences[worst]
+        raise UserError(f"{problem}: {example} differs by {difference:.2g} in an output (allowed: {allowed:g})")
+    return differences[worst]
