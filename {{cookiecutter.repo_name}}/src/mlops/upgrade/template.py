@@ -1,33 +1,33 @@
-"""The template's repository: its releases, its news, what it renders; its questions, and the answers to them."""
+"""The template's repository: its releases, its questions, and what they render for a team's answers."""
 
 import json
+import logging
 import re
 import shlex
-from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import UserError
 from ..gitcommand import GitError, git
+from .write import LINK
 
-PASSWORD = re.compile(r"https?://[^/]*@")
+PASSWORD = r"https?://[^/]*@"
+ELSEWHERE = re.compile(rf"(?!file:|{PASSWORD})[\w.+-]+://|[\w.-]+@[\w.-]+:")
+LF = ("--config=core.autocrlf=false", "--config=core.eol=lf")
+HOW = "An answer is changed with: make upgrade ANSWERS=\"NAME='the answer'\""
 
 
 def addresses(asked: str, known: str) -> tuple[str, str]:
     """Return where to read the template, and the address to record: one that other machines can read."""
-    where = asked or known
+    where = shared = asked or known
     if not where:
-        raise UserError(
-            "This repository does not know yet where its template is. Say it once: make upgrade"
-            " TEMPLATE=https://.../cookiecutter-polyaxon-argo-seldon (or a folder with a clone of it)"
-        )
-    if PASSWORD.match(where):
+        raise UserError("Where is the template? Type: make upgrade TEMPLATE=https://... (or a folder with a clone)")
+    if re.match(PASSWORD, where):
         raise UserError("A password in TEMPLATE would be committed. See https://git-scm.com/docs/gitcredentials")
-    folder, shared = Path(where).expanduser(), where
+    folder = Path(where).expanduser()
     if folder.is_dir():
         where = str(folder.resolve())
         shared = git(folder, "remote", "get-url", "origin", fine=(0, 2, 128)).strip()
-    remote = re.match(r"(?!file:)[\w.+-]+://|[\w.-]+@[\w.-]+:", shared) and not PASSWORD.match(shared)
-    return where, shared if remote else known
+    return where, shared if ELSEWHERE.match(shared) else known
 
 
 class Template:
@@ -36,12 +36,10 @@ class Template:
     def __init__(self, where: str, scratch: Path) -> None:
         self.scratch, self.clone = scratch, scratch / "template.git"
         try:
-            git(scratch, "clone", "--quiet", "--mirror", "--", where, str(self.clone))
+            git(scratch, "clone", "--quiet", "--mirror", *LF, "--", where, str(self.clone))
         except GitError as error:
-            raise UserError(
-                f"The template cannot be read from {where}: {error}\nIs that its address, and may you read it? Another"
-                " one, or a clone on this machine: make upgrade TEMPLATE=/folder/of/the/template"
-            ) from error
+            other = "Another address, or a clone on this machine: make upgrade TEMPLATE=/folder/of/the/template"
+            raise UserError(f"The template cannot be read from {where}: {error}\n{other}") from error
         tags = git(self.clone, "tag", "--sort=version:refname").split()
         tags = [tag for tag in tags if re.fullmatch(r"v\d+\.\d+\.\d+", tag)]
         self.releases = {tag[1:]: self.commit(f"refs/tags/{tag}") for tag in tags}
@@ -71,11 +69,12 @@ class Template:
             print(f"The template has no commit {linked[:10]} any more: v{version} as it is now takes its place.")
         return self.release(version)
 
-    def newer(self, version: str, commit: str) -> tuple[str, str]:
-        """Return the newest release; the given one when that was made on top of it."""
-        newest, its_commit = list(self.releases.items())[-1]
-        common = git(self.clone, "merge-base", commit, its_commit, fine=(0, 1)).strip()
-        return (version, commit) if common == its_commit else (newest, its_commit)
+    def wanted(self, asked: str, version: str, commit: str) -> tuple[str, str]:
+        """Return the release that is asked for or the newest; the given one when that was made on top of it."""
+        newest = list(self.releases)[-1]
+        if not asked and not git(self.clone, "rev-list", "--max-count=1", f"{commit}..{self.releases[newest]}"):
+            return version, commit
+        return asked or newest, self.release(asked or newest)
 
     def news(self, old: str, new: str) -> list[str]:
         """Return the lines of CHANGELOG.md that are new."""
@@ -83,14 +82,39 @@ class Template:
         return [line[1:] for line in lines if line.startswith("+") and not line.startswith("+++")]
 
     def render(self, what: str, commit: str, answers: dict, link: dict) -> Path:
-        """Render a commit with these answers; `link` is .cruft.json as it was."""
-        from .render import render  # here, because most runs end before: cookiecutter takes a third of a second to load
+        """Return what cookiecutter makes of a commit, with .cruft.json as cruft would write it; `link` is the last."""
+        # Not above, because most runs end before: they take a third of a second to load.
+        from cookiecutter.exceptions import CookiecutterException
+        from cookiecutter.generate import generate_context, generate_files
+        from cookiecutter.prompt import prompt_for_config
+        from cookiecutter.utils import create_env_with_context
+        from jinja2.exceptions import TemplateError
 
         files = self.scratch / what / "template"
-        lf = ("-c", "core.autocrlf=false", "-c", "core.eol=lf")
-        git(self.clone, *lf, "worktree", "add", "--quiet", "--detach", str(files), commit)
+        git(self.clone, "worktree", "add", "--quiet", "--detach", str(files), commit)
         name = next((f"v{version}" for version, its in self.releases.items() if its == commit), commit)
-        return render(files, files.parent / "made", answers, link | {"commit": commit, "checkout": name})
+        link = dict.fromkeys(("template", "commit", "checkout", "context", "directory")) | link
+        link |= {"commit": commit, "checkout": name}
+        # cookiecutter renders what it is given: a text with braces becomes an expression of Jinja that is this text.
+        braces = {key: "{" * 2 + ascii(answer) + "}" * 2 for key, answer in answers.items() if "{" in str(answer)}
+        logging.disable(logging.CRITICAL)  # cookiecutter logs a failed hook with a traceback
+        try:
+            # A person's own settings of cookiecutter must not answer for the team: they are not read.
+            context = generate_context(str(files / "cookiecutter.json"), extra_context=answers | braces)
+            context["cookiecutter"] = prompt_for_config(context, no_input=True)
+            context["cookiecutter"] |= {"_template": link["template"], "_commit": commit}
+            jinja = create_env_with_context(context)
+            for path in files.rglob("*{*"):
+                made = PurePosixPath(jinja.from_string(path.name).render(**context))
+                if made.is_absolute() or ".." in made.parts:
+                    raise ValueError(f"an answer would put a file outside of the repository: {made}")
+            folder = Path(generate_files(str(files), context, str(files.parent / "made")))
+        except (CookiecutterException, TemplateError, OSError, ValueError) as error:
+            message = f"Version {name} of the template cannot be made with these answers: {error}"
+            raise UserError(f"{message}\nNothing was changed. {HOW}") from error
+        text = json.dumps(link | {"context": context}, ensure_ascii=False, indent=2, separators=(",", ": "))
+        (folder / LINK).write_text(text + "\n", encoding="utf-8")
+        return folder
 
 
 def given(text: str) -> dict[str, str]:
@@ -98,47 +122,17 @@ def given(text: str) -> dict[str, str]:
     try:
         return dict(part.split("=", 1) for part in shlex.split(text))
     except ValueError as error:
-        raise UserError(f"ANSWERS cannot be read: {error}. Write it like ANSWERS=\"NAME='the answer'\"") from error
+        raise UserError(f"ANSWERS cannot be read: {error}. {HOW}") from error
 
 
 def carry(old: dict, asked: dict[str, str], questions: dict) -> dict:
-    """Return the answers by the names of the new version's questions.
-
-    cookiecutter passes over a name that it does not know, and over no choice without a traceback: both are refused.
-    """
+    """Return the answers by the names of the new version's questions; cookiecutter refuses a wrong choice."""
     names = [name for name in questions if not name.startswith("_")]
     if unknown := sorted(asked.keys() - names):
         raise UserError(f"The template has no question {unknown[0]}. Its questions are {', '.join(names)}.")
-    answers = {name: answer for _, name, answer in carried(old, questions) if name in names} | asked
-    for name, answer in answers.items():
-        if isinstance(questions[name], list) and answer not in questions[name]:
-            ways = " or ".join(f"ANSWERS=\"{name}='{choice}'\"" for choice in questions[name])
-            raise UserError(f"{name} is {answer!r}, and that is no choice in this version. Type one of: {ways}")
-    return answers
-
-
-def carried(old: dict, questions: dict) -> Iterator[tuple[str, str, str]]:
-    """Yield the name of each question then, its name now, and the answer."""
-    renamed = questions.get("_renamed_questions", {})
-    for before, answer in old.items():
-        name = before
-        for _ in renamed:  # one that was renamed twice
-            name = name if name in questions else renamed.get(name, name)
-        yield before, name, old.get(name, answer)
-
-
-def told(old: dict, new: dict, questions: dict) -> Iterator[str]:
-    """Say what changes in the questions and answers."""
-    had = {}
-    for before, name, answer in carried(old, questions):
-        had[name] = answer
-        if name not in new:
-            yield f"{before} is not asked any more; your answer was {answer!r}."
-        elif name != before:
-            yield f"{before} is called {name} now; your answer was {answer!r}."
-    for name, answer in new.items():
-        if name not in had:
-            yield f"A new question: {name}. Answered with its default, {answer!r}. Another answer, later:"
-            yield f"  make upgrade ANSWERS=\"{name}='...'\""
-        elif answer != had[name]:
-            yield f"{name} was {had[name]!r} and becomes {answer!r}."
+    renamed, answers = questions.get("_renamed_questions", {}), {}
+    for name, answer in old.items():
+        while name not in questions and name in renamed:
+            name = renamed[name]
+        answers[name] = old.get(name, answer)
+    return {name: answer for name, answer in answers.items() if name in names} | asked
