@@ -61,9 +61,6 @@ class Scratch:
         self.git("update-index", "-z", "--index-info", stdin="".join(f"{tree[path]}\t{path}\0" for path in tree))
         return self.git("write-tree").strip()
 
-    def text(self, tree: Tree, path: str) -> str:
-        return self.git("cat-file", "blob", tree[path].split()[1]) if path in tree else ""
-
 
 def sides(unmerged: str) -> dict[str, Tree]:
     """Return the entries of each path in conflict, by side: 1 the base, 2 the team, 3 the template."""
@@ -126,8 +123,10 @@ class Merge:
         words = ["==", *(Path(path.replace("/__init__.py", "")).stem for path in gone)]
         patterns = [part for word in words for part in ("-e", word)]
         found = listed(self.scratch.git("grep", "-lzIF", *patterns, self.scratch.write(self.tree), fine=(0, 1)))
-        for path in sorted({name.partition(":")[2] for name in found} - self.conflicts.keys()):
-            text, ours, theirs = (self.scratch.text(tree, path) for tree in (self.tree, self.ours, self.new))
+        edited = dict(self.tree.items() - self.new.items()).keys() - self.conflicts.keys()
+        for path in sorted(edited & {name.partition(":")[2] for name in found}):
+            blobs = [tree.get(path, "").split()[1:] for tree in (self.tree, self.ours, self.new)]
+            text, ours, theirs = (self.scratch.git("cat-file", "blob", *blob) if blob else "" for blob in blobs)
             lines, templates = text.splitlines(), theirs.splitlines()
             for old, now in gone.items():
                 for number in {text.count("\n", 0, use.end()) for use in uses(old).finditer(text)}:

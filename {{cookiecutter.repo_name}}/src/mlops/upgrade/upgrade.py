@@ -21,8 +21,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..gitcommand import GitError
 from .merge import Merge, Scratch, sides
-from .team import Team
-from .template import HOW, Template, addresses, carry, given
+from .repositories import HOW, Team, Template, addresses, carry
 from .write import RECORD, RECORDS, UNDO, write
 
 FITS, BY_HAND, STOPPED = 3, 4, 130
@@ -30,22 +29,20 @@ FITS, BY_HAND, STOPPED = 3, 4, 130
 
 def run(asked: argparse.Namespace, folder: Path) -> int:
     team = Team()
-    if not asked.check:
-        if team.git("diff", "--name-only", "--diff-filter=M", "HEAD", "--", RECORD):
-            print("Nothing to do: an upgrade is in your files already.")
-            return BY_HAND if show_state(team) else 0
-        team.refuse_changes()
-    team.refuse_left_overs()
+    if not asked.check and team.git("diff", "--name-only", "--diff-filter=M", "HEAD", "--", RECORD):
+        print("Nothing to do: an upgrade is in your files already.")
+        return BY_HAND if show_state(team) else 0
+    team.refuse_to_begin(asked.check)
     known = team.link.get("template") or ""
     where, recorded = addresses(asked.template, known)
-    print(f"Asking {where} for its releases ...", flush=True)
+    print(f"Asking {where} for its releases ...")
     template = Template(where, folder)
     if not template.releases:
         print("It has no release yet: no tag like v1.2.3. There is nothing to take.")
         return 0
     old = template.made_from(team.version, team.link.get("commit") or "")
     version, new = template.wanted(asked.version.removeprefix("v"), team.version, old)
-    answers = carry(team.answers, given(asked.answers), template.questions(new))
+    answers = carry(team.answers, asked.answers, template.questions(new))
     if (new, answers, recorded) == (old, team.answers, known):
         print(f"Up to date: version {team.version} of the template at {where}.")
         return 0
@@ -67,15 +64,25 @@ def take(team: Team, scratch: Scratch, version: str, linked: bool, check: bool) 
     merge = Merge(scratch, ours, base, new, f"template-{version}", team.owns)
     notes = list(merge.notes())
     merge.tree |= {name: records[name] for name in RECORDS if linked or name == RECORD}
-    show_changes(merge, team.tree, notes)
+    show("Left out, because you have a file, a link or a submodule in the place of the folder:", merge.left_out)
+    show("Your edits of the template's machinery, which are merged:", merge.edited)
+    diff = ("diff", "--find-renames", team.tree, scratch.write(merge.tree))
+    files = scratch.git(*diff, "--compact-summary", "--stat=110", "--", ".", ":!src/mlops")
+    show("What changes in your files:", files.splitlines())
+    machinery = scratch.git(*diff, "--shortstat", "--", "src/mlops")
+    show("What changes in src/mlops, the template's machinery:", machinery.splitlines())
+    show("You deleted these, and they stay deleted; the template changed them:", merge.stays_deleted)
+    removable = [f"git rm {shlex.quote(path)}" for path in merge.kept]
+    show("The template no longer has these. Yours stay; what nothing of yours uses, remove:", removable)
+    show("To do by hand, because no merge sees it:", notes)
     changed = {path for path, _ in head.items() ^ merge.tree.items()}
     team.refuse_obstacles(changed & merge.tree.keys())
     if check:
         fits = f"conflicts with your changes in {len(merge.conflicts)} of your files" if merge.conflicts else "fits"
         print(f"\nVersion {version} {fits}. Commit what you have changed; then: make upgrade")
         return BY_HAND if merge.conflicts or notes else FITS
-    team.refuse_changes()  # made since this began
-    print(f"\nNow it is written into your files. Undo all of it at any time before you commit: {UNDO}", flush=True)
+    team.refuse_to_begin(check)  # changes made in the meantime
+    print(f"\nNow it is written into your files. Undo all of it at any time before you commit: {UNDO}")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # git's too: a second's work is better finished
     write(team.folder, scratch.folder, {path: merge.tree.get(path) for path in {*changed, RECORD}}, merge.conflicts)
@@ -85,20 +92,6 @@ def take(team: Team, scratch: Scratch, version: str, linked: bool, check: bool) 
 def show(title: str, lines: list[str]) -> None:
     if lines:
         print(f"\n{title}\n\n" + "\n".join(f"  {line}".rstrip() for line in lines))
-
-
-def show_changes(merge: Merge, before: str, notes: list[str]) -> None:
-    show("Left out, because you have a file, a link or a submodule in the place of the folder:", merge.left_out)
-    show("Your edits of the template's machinery, which are merged:", merge.edited)
-    diff = ("diff", "--find-renames", before, merge.scratch.write(merge.tree))
-    files = merge.scratch.git(*diff, "--compact-summary", "--stat=110", "--", ".", ":!src/mlops")
-    show("What changes in your files:", files.splitlines())
-    machinery = merge.scratch.git(*diff, "--shortstat", "--", "src/mlops")
-    show("What changes in src/mlops, the template's machinery:", machinery.splitlines())
-    show("You deleted these, and they stay deleted; the template changed them:", merge.stays_deleted)
-    removable = [f"git rm {shlex.quote(path)}" for path in merge.kept]
-    show("The template no longer has these. Yours stay; what nothing of yours uses, remove:", removable)
-    show("To do by hand, because no merge sees it:", notes)
 
 
 def show_state(team: Team) -> bool:
@@ -140,7 +133,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--answers", default="", help="answers to change: NAME=VALUE, in quotes where it has a space")
     asked = parser.parse_args(arguments)
     # A file's name may be no text. And what the template's hooks print is for those who have just made a repository.
-    sys.stdout = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="backslashreplace")
+    sys.stdout = os.fdopen(os.dup(1), "w", 1, encoding=sys.stdout.encoding, errors="backslashreplace")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -148,7 +141,6 @@ def main(arguments: list[str]) -> int:
         with tempfile.TemporaryDirectory(prefix="upgrade-", ignore_cleanup_errors=True) as scratch:
             return run(asked, Path(scratch))
     except (UserError, GitError, OSError) as error:
-        sys.stdout.flush()
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

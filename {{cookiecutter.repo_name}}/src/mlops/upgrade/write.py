@@ -39,11 +39,11 @@ def recover(team: Path, check: bool) -> None:
 def write(team: Path, scratch: Path, changes: dict[str, str | None], conflicts: Mapping[str, dict[str, str]]) -> None:
     """Write the changes, "MODE OBJECT" by path, with the record among them; `conflicts` has the sides of a path."""
     real, ours, files = git_path(team, "index"), scratch / "index", scratch / "index-of-files"
-    top, prefix = (git(team, "rev-parse", option).rstrip("\n") for option in ("--show-cdup", "--show-prefix"))
+    prefix = git(team, "rev-parse", "--show-prefix").rstrip("\n")
     no_entry = "0 " + git(team, "rev-parse", "HEAD").strip()
 
     def with_index(file: Path, *arguments: str, stdin: str | None = None) -> str:
-        return git(team / top, *arguments, stdin=stdin, variables={"GIT_INDEX_FILE": str(file)})
+        return git(team, *arguments, stdin=stdin, variables={"GIT_INDEX_FILE": str(file)})
 
     def update(entries: Iterable[tuple[str, str | None]]) -> None:
         lines = "".join(f"{entry or no_entry}\t{prefix}{path}\0" for path, entry in entries)
