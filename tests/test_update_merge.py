@@ -523,11 +523,12 @@ def test_git_says_itself_why_a_repository_cannot_be_read(team):
     assert "safe.directory" in done.stderr
 
 
-def test_an_older_git_is_told(team, tmp_path):
+def test_an_older_git_and_none_are_told(team, tmp_path):
     (tmp_path / "git").write_text("#!/bin/sh\necho git version 2.34.1\n")
     (tmp_path / "git").chmod(0o755)
     done = upgrade(team, code=1, PATH=f"{tmp_path}:{os.environ['PATH']}")
     assert "needs git 2.38 or later; this is git version 2.34.1" in done.stderr
+    assert "git-scm.com/downloads" in upgrade(team, code=1, PATH="/nowhere").stderr
 
 
 def test_a_repository_with_longer_hashes(team, releases):
