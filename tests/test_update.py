@@ -173,7 +173,7 @@ def test_a_new_question_gets_its_default_and_is_told(upgraded):
     record = json.loads((team / ".template-answers.json").read_text())
     assert record["template_version"] == NEXT
     assert record["answers"]["backup_region"] == "asia-southeast2"
-    assert "A new question: backup_region" in told
+    assert "\n  + backup_region: 'asia-southeast2'\n" in told
     assert (team / "docs/new.md").read_text() == "Region: asia-southeast2\n"
     linked = json.loads((team / ".cruft.json").read_text())["context"]["cookiecutter"]
     assert linked["__made_up"] == "asia-southeast2!" and linked["__template_version"] == NEXT
@@ -352,7 +352,7 @@ def test_an_answer_changes_and_edits_stay(first, tmp_path, before, after):
     append(team / "pyproject.toml", "# Ours.")
     begin(team)
     told = upgrade(team, "--answers", f"gcr_personal_subdir={after}").stdout
-    assert f"gcr_personal_subdir was {before!r} and becomes {after!r}" in told
+    assert f"\n  - gcr_personal_subdir: {before!r}\n  + gcr_personal_subdir: {after!r}\n" in told
     (tmp_path / "fresh").mkdir()
     fresh = create(first, tmp_path / "fresh", gcr_personal_subdir=after)
     append(fresh / "Makefile", "# Ours.")

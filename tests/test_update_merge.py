@@ -225,8 +225,7 @@ def test_a_renamed_question_keeps_its_answer_and_a_dropped_one_is_told(releases,
         )
         releases.release(version, "- A question has another name.")
     told = upgrade(team).stdout
-    assert "region is called zone now; your answer was 'europe'" in told and "A new question" not in told
-    assert "ci is not asked any more; your answer was 'github'" in told
+    assert "\n  - region: 'europe'\n  - ci: 'github'\n  + zone: 'europe'\n" in told
     assert (team / "config.yml").read_text().startswith("region: europe\n")
     assert json.loads((team / ".template-answers.json").read_text())["answers"]["zone"] == "europe"
 
@@ -239,7 +238,7 @@ def test_renamed_questions_are_neither_asked_nor_rendered(bake):
 @pytest.mark.parametrize(
     ("answers", "told"),
     [
-        ("ci=jenkins", ["ci is 'jenkins'", "ANSWERS=\"ci='gitlab'\""]),
+        ("ci=jenkins", ["jenkins", "variable ci", "the choices are ['github', 'gitlab', 'none']", "NAME='the answer'"]),
         ("regoin=x", ["no question regoin", "Its questions are project_name, repo_name, region, ci."]),
         ("__template_version=x", ["no question __template_version"]),
         ("Yes", ["ANSWERS cannot be read", "NAME='the answer'"]),
@@ -256,9 +255,9 @@ def test_an_answer_that_is_no_choice_any_more(team, releases):
     releases.set("ci", ["gitlab", "none"])
     releases.release(NEXT, "- A choice goes.")
     told = upgrade(team, code=1).stderr
-    assert "ci is 'github'" in told and not status(team)
-    command = re.search(r"ANSWERS=\"(ci='none')\"", told)[1]
-    assert "'github' and becomes 'none'" in upgrade(team, "--answers", command).stdout
+    assert "github" in told and "variable ci, but the choices are ['gitlab', 'none']" in told and not status(team)
+    command = re.search(r"ANSWERS=\"(NAME='the answer')\"", told)[1].replace("NAME", "ci").replace("the answer", "none")
+    assert "\n  - ci: 'github'\n  + ci: 'none'\n" in upgrade(team, "--answers", command).stdout
 
 
 # --- nothing outside the repository -----------------------------------------------------------------------------------
@@ -524,11 +523,12 @@ def test_git_says_itself_why_a_repository_cannot_be_read(team):
     assert "safe.directory" in done.stderr
 
 
-def test_an_older_git_is_told(team, tmp_path):
+def test_an_older_git_and_none_are_told(team, tmp_path):
     (tmp_path / "git").write_text("#!/bin/sh\necho git version 2.34.1\n")
     (tmp_path / "git").chmod(0o755)
     done = upgrade(team, code=1, PATH=f"{tmp_path}:{os.environ['PATH']}")
     assert "needs git 2.38 or later; this is git version 2.34.1" in done.stderr
+    assert "git-scm.com/downloads" in upgrade(team, code=1, PATH="/nowhere").stderr
 
 
 def test_a_repository_with_longer_hashes(team, releases):
@@ -625,9 +625,10 @@ def test_a_question_that_is_new_is_answered_anew_by_the_printed_command(team, re
     releases.write("docs/backup.md", "{{ cookiecutter.backup }}\n")
     releases.release(NEXT, "- A question.")
     told = upgrade(team).stdout
-    assert "Another answer, later:\n    make upgrade ANSWERS=\"backup='...'\"" in told
+    assert "\n  + backup: 'here'\n" in told
+    command = re.search(r"ANSWERS=\"(NAME='the answer')\"", told)[1].replace("NAME", "backup")
     commit(team)
-    upgrade(team, "--answers", "backup='there'")
+    upgrade(team, "--answers", command.replace("the answer", "there"))
     assert (team / "docs/backup.md").read_text() == "there\n"
 
 

@@ -50,17 +50,20 @@ def git(
     variables: dict[str, str] | None = None,
 ) -> str:
     """Return what git prints in `folder`, with `variables` in its environment; exit codes not in `fine` fail."""
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=folder,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="surrogateescape",  # a file's name can be any bytes
-        env=environment(**(variables or {})),
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",  # a file's name can be any bytes
+            env=environment(**(variables or {})),
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise FileNotFoundError("This needs git; see https://git-scm.com/downloads") from error
     if done.returncode not in fine:
         raise GitError((done.stderr or done.stdout).strip() or f"git {arguments[0]} ended with {done.returncode}")
     return done.stdout
