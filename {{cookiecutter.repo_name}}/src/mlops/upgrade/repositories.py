@@ -197,7 +197,7 @@ def carry(old: dict, asked: str, questions: dict) -> dict:
         raise UserError(f"The template has no question {unknown[0]}. Its questions are {', '.join(names)}.")
     renamed, answers = questions.get("_renamed_questions", {}), {}
     for name, answer in old.items():
-        while name not in questions and name in renamed:
-            name = renamed[name]
+        for _ in renamed:  # each may have been renamed again
+            name = name if name in questions else renamed.get(name, name)
         answers[name] = old.get(name, answer)
     return {name: answer for name, answer in answers.items() if name in names} | given
