@@ -44,7 +44,7 @@ def server(port: int) -> Iterator[subprocess.Popen]:
         folder.mkdir(parents=True, exist_ok=True)
     haupt = Path(sys.executable).parent / "haupt"
     if not haupt.is_file():
-        raise UserError("Polyaxon's server is not installed; it comes with: make setup")
+        raise UserError("Polyaxon's server is not installed; it comes with: make ui")
     if processes.listens(port):
         raise UserError(f"Port {port} is taken. Choose another: make ui PORT={port + 1}")
     place = [f"--port={port}", f"--host={processes.HOST}", "--workers=1", f"--path={STATE / 'sandbox'}"]
