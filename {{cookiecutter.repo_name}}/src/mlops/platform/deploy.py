@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 import yaml
 
-from .. import processes, project
+from .. import project
 from ..errors import UserError
 from . import user_errors
 
@@ -247,7 +247,6 @@ def main(
     context: str | None, in_cluster: bool, dry_run: bool, yes: bool, timeout: float,
 ) -> None:  # fmt: skip
     """Deploy the model's image with Seldon."""
-    processes.exit_on_signals()
     new = given_image(image, run, commit)
     offline = dry_run and (overlay == "base" or main_image)  # it asks no cluster
     place = "(of this pod)"

@@ -64,7 +64,7 @@ def look(venv: str, serving_venv: str) -> list[tuple[str, str | None, str, str]]
         ("git", ask("git", "--version"), "all", "https://git-scm.com/downloads"),
         ("make", ask("make", "--version"), "all", "apt install make"),
         (venv, python_of(venv, "click numpy sklearn torch polyaxon onnx"), "all", SETUP),
-        (serving_venv, python_of(serving_venv, "seldon_core onnxruntime uvicorn"), "serve, pipeline, batch, try", SETUP),
+        (serving_venv, python_of(serving_venv, "seldon_core onnxruntime uvicorn"), "serve, pipeline", SETUP),
         ("a git repository", ask("git", "rev-parse", "--show-toplevel"), "lint, hooks, upgrade",
          "git init -b main && git add --all"),
         ("docker, podman, buildah", builder(), "images, push, model-image", start),
