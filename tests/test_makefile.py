@@ -97,7 +97,7 @@ esac
 @pytest.fixture
 def environment(tmp_path):
     """Runs environment.sh where no Python is but those that a test puts into bin, pyenv or uv."""
-    for name in ("sh", "cp", "mkdir", "touch"):
+    for name in ("sh", "cp", "mkdir", "rm", "touch"):
         (tmp_path / "bin").mkdir(exist_ok=True)
         (tmp_path / "bin" / name).symlink_to(shutil.which(name))
 

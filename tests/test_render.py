@@ -181,9 +181,18 @@ def test_the_conda_environment_holds_no_second_copy_of_a_version(bake):
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     python = f"python {project['requires-python']}"
     assert environment["dependencies"] == [python, "pip", {"pip": ["-r requirements.txt"]}]
-    extras = project["optional-dependencies"]
-    apart = ("working", "install", "try", "workspace")  # by themselves: by `make try`, in the jupyter image
-    assert extras["working"] == [f"digit-reader[{','.join(name for name in extras if name not in apart)}]"]
+
+
+def test_every_extra_is_installed_by_setup_a_verb_or_ci_and_a_verb_says_how_large_its_own_is(bake):
+    repository = bake(ci_provider="GitLab CI")
+    extras = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    makefile = (repository / "Makefile").read_text(encoding="utf-8")
+    of_verbs = set(re.findall(r"^[a-z-]+: \$\(VENV\)/\.has-([a-z]+) ##", makefile, flags=re.MULTILINE))
+    assert of_verbs == set(re.findall(r"^SIZE_([a-z]+) := \d+$", makefile, flags=re.MULTILINE))
+    elsewhere = {"install", "registry", "workspace"}  # the lock's uv; GitLab's images; the jupyter image
+    assert set(extras) == of_verbs | {"data", "train"} | elsewhere
 
 
 def test_what_is_copied_holds_no_jinja_and_covers_the_source():

@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 import torch
 from mlops import bundle as bundles
+from mlops import bundle_source, runs
 from mlops import dataset as datasets
-from mlops import runs
 from mlops.errors import UserError
 from mlops.serving.bundle_files import environment_of, read_metadata
 
@@ -159,21 +159,21 @@ def test_a_bundle_is_current_until_its_code_its_run_or_its_model_changes(
     in_workplace, team, own_bundle, trained, tmp_path
 ):
     run = runs.find(trained)
-    assert bundles.is_current(team.package, run, own_bundle)
-    assert not bundles.is_current(team.package, run, tmp_path / "nothing")
+    assert bundle_source.is_current(team.package, run, own_bundle)
+    assert not bundle_source.is_current(team.package, run, tmp_path / "nothing")
     other = runs.Run("0" * 32, run.name, run.status, run.created_at, run.inputs, run.outputs, run.folder)
-    assert not bundles.is_current(team.package, other, own_bundle)
+    assert not bundle_source.is_current(team.package, other, own_bundle)
     model = own_bundle / "model.onnx"
     right = model.read_bytes()
     model.write_bytes(right[:-1])
-    assert not bundles.is_current(team.package, run, own_bundle)
+    assert not bundle_source.is_current(team.package, run, own_bundle)
     model.write_bytes(right)
-    assert bundles.is_current(team.package, run, own_bundle)
+    assert bundle_source.is_current(team.package, run, own_bundle)
     package = Path(shutil.copytree(team.package, tmp_path / team.package.name))
-    assert bundles.is_current(package, run, own_bundle)
+    assert bundle_source.is_current(package, run, own_bundle)
     with (package / "serving.py").open("a", encoding="utf-8") as file:
         file.write("# other\n")
-    assert not bundles.is_current(package, run, own_bundle)
+    assert not bundle_source.is_current(package, run, own_bundle)
 
 
 def test_packaging_without_data_names_the_command_that_makes_it(in_workplace, stage, trained, tmp_path):

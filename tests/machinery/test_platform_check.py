@@ -277,7 +277,7 @@ def test_a_check_that_cannot_run_says_so_and_fails_in_ci(check, monkeypatch, var
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     answer = check(ROOT, "conda")
-    assert answer.output == "conda: NOT CHECKED: rattler is not installed; it comes with: make setup\n"
+    assert answer.output == "conda: NOT CHECKED: rattler is not installed; it comes with: make check\n"
     assert answer.exit_code == code
 
 

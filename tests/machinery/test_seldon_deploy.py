@@ -107,6 +107,8 @@ def test_a_dry_run_prints_what_and_where_and_asks_nobody(run):
     labels = predictor["componentSpecs"][0]["metadata"]["labels"]
     assert (labels["model/run"], labels["model/commit"]) == ("abc", "def")
     assert "to the context here" in done.stdout
+    nowhere = run(f"--image={NEW}", "--run=abc", "--commit=def", "--dry-run")
+    assert manifest_of(nowhere) == manifest_of(done) and "no current context" in nowhere.stdout
 
 
 @pytest.mark.parametrize("traffic", [0, 25, 100])

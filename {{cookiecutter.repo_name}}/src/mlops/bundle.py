@@ -3,7 +3,6 @@
 The bundle is a source for s2i as it stands, and a folder that `python -m mlops.serving` serves.
 """
 
-import hashlib
 import json
 import shutil
 from dataclasses import fields
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from . import dataset as datasets
 from . import lineage, project, runs
+from .bundle_source import COPIED, SERVED, package_digest, sha256
 from .dataset import Dataset, Examples
 from .errors import UserError
 from .files import atomic_folder
@@ -26,10 +26,6 @@ from .serving.model import ServedModel
 from .team import Code
 
 FORMAT = 2  # of metadata.json
-# Of the repository, and the names they have in a bundle
-COPIED = {Path("serving-requirements.txt"): files.REQUIREMENTS, Path("serving.env"): files.S2I_ENVIRONMENT}
-# Of this package: what serves, and what that imports
-SERVED = ("__init__.py", "columns.py", "errors.py", "images.py", "processes.py", "schema.py", "serving", "tables.py")
 TOLERANCE = 1e-5  # the largest difference in an answer between PyTorch and ONNX Runtime
 RECORDED = 10  # answers at least, one of each class
 
@@ -78,18 +74,6 @@ def package(code: Code, run: runs.Run, output: Path = files.BUNDLE, data_file: P
         _write_json(draft / files.RECORDED_ANSWERS, _recorded_answers(served, dataset))
         _copy_code(code.package, draft)
     return metadata
-
-
-def is_current(package: Path, run: runs.Run, output: Path = files.BUNDLE) -> bool:
-    """Return whether `output` is this run's bundle with the code and requirements of now."""
-    metadata = files.read_metadata(output)
-    if (
-        metadata is None
-        or metadata["run"]["uuid"] != run.uuid
-        or metadata["package_digest"] != _package_digest(package)
-    ):
-        return False
-    return (output / files.MODEL).is_file() and metadata["model_digest"] == _sha256(output / files.MODEL)
 
 
 def check_parity(
@@ -163,8 +147,8 @@ def _metadata(code: Code, run: runs.Run, dataset: Dataset, session: onnxruntime.
         "metric": outputs.metric,
         "metrics": measured | {"trivial_score": outputs.trivial_score(dataset.splits["validation"].targets)},
         "libraries": lineage.libraries(),
-        "model_digest": _sha256(model),
-        "package_digest": _package_digest(code.package),
+        "model_digest": sha256(model),
+        "package_digest": package_digest(code.package),
         "training_inputs": describe(dataset.schema, dataset.splits["train"].inputs),
     }
 
@@ -208,22 +192,6 @@ def _copy_code(package: Path, draft: Path) -> None:
     for source, name in COPIED.items():
         (draft / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(source, draft / name)
-
-
-def _package_digest(package: Path) -> str:
-    """Return the SHA-256 (hex) of what a bundle holds beside the run's own model and data."""
-    here = Path(__file__).parent
-    ours = [
-        path for name in SERVED for path in ((here / name).rglob("*.py") if (here / name).is_dir() else [here / name])
-    ]
-    sha = hashlib.sha256()
-    for path in (*sorted(package.rglob("*.py")), *sorted(ours), here / "bundle.py", *COPIED):
-        sha.update(path.name.encode() + path.read_bytes())
-    return sha.hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _write_json(path: Path, content) -> None:

@@ -34,13 +34,9 @@ def try_model(bundle: Path, port: int) -> None:
     """Try a bundle's model by hand, on a page in the browser, until Ctrl-C."""
     from . import page
 
-    try:
-        with page.server(bundle, port) as (url, process):
-            click.echo(f"{url} is the page to try the model. Ctrl-C ends it.")
-            code = process.wait()
-    except KeyboardInterrupt:
-        click.echo("\nEnded.")
-        return
+    with page.server(bundle, port) as (url, process):
+        click.echo(f"{url} is the page to try the model. Ctrl-C ends it.")
+        code = process.wait()
     raise UserError(f"The page ended by itself with exit code {code}. Its log: {page.LOG}")
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import client, pictures, runs
+from . import bundle_source, client, pictures, runs
 from . import dataset as datasets
 from .errors import UserError
 from .files import atomic_file
@@ -96,20 +96,19 @@ def _data(team: Team) -> str | None:
 
 
 def _train(team: Team, echo: Echo) -> str | None:
-    from . import trainer
-
-    code = team.code()
-    hyperparameters = code.training.hyperparameters()
-    if trainer.find_finished(code, hyperparameters):
+    if runs.find_default(team.lineage(datasets.load().origin)):
         return None
-    return f"run {trainer.train(code, hyperparameters, echo=lambda line: echo(f'         {line}'))}"
+    code = team.code()
+    from . import trainer  # it imports torch
+
+    return f"run {trainer.train(code, code.training.hyperparameters(), echo=lambda line: echo(f'         {line}'))}"
 
 
 def _package(team: Team, best: runs.Run) -> str | None:
-    from . import bundle
-
-    if bundle.is_current(team.package, best):
+    if bundle_source.is_current(team.package, best):
         return None
+    from . import bundle  # it imports torch
+
     bundle.package(team.code(), best)
     return str(BUNDLE)
 

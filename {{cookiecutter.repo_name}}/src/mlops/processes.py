@@ -78,16 +78,24 @@ def _end_undisturbed(process: subprocess.Popen) -> None:
 
 
 def termination_signals() -> list[signal.Signals]:
-    """Ctrl-C, kill, and the SIGHUP of a terminal that closes, unless nohup had it ignored."""
-    hang_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
-    return [signal.SIGINT, signal.SIGTERM, *hang_up]
+    """Ctrl-C, kill, and the SIGHUP of a terminal that closes, but none that nohup, say, had ignored."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def exit_on_signals() -> None:
-    """Let each termination signal end this program as Ctrl-C does, so that what it started is ended too."""
-    for number in termination_signals():
-        if number != signal.SIGINT:
-            signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    """Let each termination signal end this program and what it started, with one line.
+
+    Outside of the main thread, where Python handles no signal, nothing is done.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in termination_signals():
+            signal.signal(number, _exit)
+
+
+def _exit(number: int, frame: object) -> None:
+    os.write(2, b"Stopped.\n")  # print could be the one that was interrupted
+    sys.exit(128 + number)
 
 
 @contextmanager

@@ -26,7 +26,8 @@ SCORE = "score"
 RANGES = {SCORE: (-math.inf, 1), f"test_{SCORE}": (-math.inf, 1), "r2": (-math.inf, 1), "accuracy": (0, 1)}
 # Inputs that say what a run came from; those that decide which runs are comparable come first
 COMPARED = ("data_digest", "code_digest")
-LINEAGE = (*COMPARED, "data_source", "data_seed", "examples", "commit", "dirty", "mlops_digest", "libraries")
+ORIGIN = ("data_source", "data_seed", "examples", "commit", "dirty", "mlops_digest", "libraries", "defaults")
+LINEAGE = (*COMPARED, *ORIGIN)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,14 @@ def recorded() -> list[Run]:
     server = os.environ.get(PROJECT_VARIABLE)
     runs = _on_server(server) if server else _on_this_machine()
     return sorted(runs, key=lambda run: run.created_at)
+
+
+def find_default(lineage: dict[str, str]) -> Run | None:
+    """Return the newest run that succeeded with the code's own hyperparameters, on this data and with this code."""
+    for run in reversed(recorded()):
+        if run.status == "succeeded" and run.inputs.get("defaults") and run.is_of(lineage) and run.model.is_file():
+            return run
+    return None
 
 
 def _on_this_machine() -> list[Run]:

@@ -1,5 +1,6 @@
 """What a team's package hands to this one."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ class Team:
     load: Callable[[], tuple[ModuleType, ModuleType, ModuleType]]  # gives model, training and serving
 
     def code(self) -> Code:
+        if "torch" not in sys.modules:
+            print("Loading PyTorch", file=sys.stderr, flush=True)  # it takes seconds
         return Code(self.package, *self.load())
 
     def lineage(self, origin: dict[str, Any]) -> dict[str, str]:

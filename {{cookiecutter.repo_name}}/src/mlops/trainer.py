@@ -204,16 +204,6 @@ def train(
             return tracked.run_uuid
 
 
-def find_finished(code: Code, hyperparameters: Any, data_file: Path = datasets.FILE) -> runs.Run | None:
-    """Return the newest run that succeeded with these hyperparameters, on the data and with the code of now."""
-    now = lineage.of_now(code.package, datasets.load(data_file).origin)
-    for run in reversed(runs.recorded()):
-        done = run.status == "succeeded" and run.model.is_file() and run.is_of(now)
-        if done and asdict(hyperparameters).items() <= run.inputs.items():
-            return run
-    return None
-
-
 def _resumable(uuid: str, code: Code, dataset: Dataset) -> runs.Run:
     run = runs.find(uuid)
     again = "Start a new one with: make train"
@@ -254,6 +244,7 @@ def _inputs(code: Code, dataset: Dataset, hyperparameters: Any) -> dict[str, Any
     commit, dirty = lineage.commit(code.package.parents[1])
     now = lineage.of_now(code.package, dataset.origin)
     return asdict(hyperparameters) | now | {
+        "defaults": hyperparameters == code.training.hyperparameters(),
         "mlops_digest": lineage.mlops_digest(), "commit": commit, "dirty": dirty,
         "examples": ", ".join(f"{count} {name}" for name, count in dataset.counts.items()),
         "libraries": ", ".join(f"{name} {version}" for name, version in lineage.libraries().items()),

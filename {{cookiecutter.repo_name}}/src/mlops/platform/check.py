@@ -38,7 +38,7 @@ def run(root: Path, names: Sequence[str], stages: click.Group) -> bool:
             findings = list(dict.fromkeys(check(root, stages)))
         except (ImportError, UserError) as error:
             package = getattr(error, "name", None)
-            reason = f"{package} is not installed; it comes with: make setup" if package else error
+            reason = f"{package} is not installed; it comes with: make check" if package else error
             click.echo(f"{name}: NOT CHECKED: {reason}")
             good &= not os.environ.get("CI")
             continue

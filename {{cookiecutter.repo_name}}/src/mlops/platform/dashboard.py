@@ -44,7 +44,7 @@ def server(port: int) -> Iterator[subprocess.Popen]:
         folder.mkdir(parents=True, exist_ok=True)
     haupt = Path(sys.executable).parent / "haupt"
     if not haupt.is_file():
-        raise UserError("Polyaxon's server is not installed; it comes with: make setup")
+        raise UserError("Polyaxon's server is not installed; it comes with: make ui")
     if processes.listens(port):
         raise UserError(f"Port {port} is taken. Choose another: make ui PORT={port + 1}")
     place = [f"--port={port}", f"--host={processes.HOST}", "--workers=1", f"--path={STATE / 'sandbox'}"]
@@ -111,21 +111,16 @@ def push(client, pushed: dict[str, int]) -> list[str]:
 @user_errors()
 def main(port: int) -> None:
     """The Polyaxon dashboard on this machine, with the runs made here, until Ctrl-C."""
-    processes.exit_on_signals()
-    try:
-        with server(port) as process:
-            client = connect(port)
-            pushed = read_json(STATE / "pushed.json") or {}  # the runs that the server has, each as it was then
-            names = push(client, pushed)
-            click.echo(f"{len(names)} runs new or changed, {len(pushed)} in all")
-            click.echo(f"http://{processes.HOST}:{port}/ui/{OWNER}/{PROJECT}/runs   Ctrl-C ends it.")
-            while process.poll() is None:
-                time.sleep(3)
-                for name in push(client, pushed):
-                    click.echo(f"new: {name}")
-    except KeyboardInterrupt:
-        click.echo("Ended.")
-        return
+    with server(port) as process:
+        client = connect(port)
+        pushed = read_json(STATE / "pushed.json") or {}  # the runs that the server has, each as it was then
+        names = push(client, pushed)
+        click.echo(f"{len(names)} runs new or changed, {len(pushed)} in all")
+        click.echo(f"http://{processes.HOST}:{port}/ui/{OWNER}/{PROJECT}/runs   Ctrl-C ends it.")
+        while process.poll() is None:
+            time.sleep(3)
+            for name in push(client, pushed):
+                click.echo(f"new: {name}")
     raise UserError(f"The server ended by itself; its log is {LOG}")
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 import yaml
 
-from .. import processes, project
+from .. import project
 from ..errors import UserError
 from . import user_errors
 
@@ -38,7 +38,9 @@ def kubectl(*words: str, text: str | None = None) -> subprocess.CompletedProcess
     """Run kubectl and return its exit code and what it printed."""
     program = shutil.which("kubectl", path=PLACES)
     if not program:
-        raise UserError("kubectl is not installed; see https://kubernetes.io/docs/tasks/tools/")
+        raise UserError(
+            "kubectl is not installed. make check brings one, or see https://kubernetes.io/docs/tasks/tools/"
+        )
     return subprocess.run([program, *words], input=text, capture_output=True, text=True, check=False)
 
 
@@ -245,18 +247,24 @@ def main(
     context: str | None, in_cluster: bool, dry_run: bool, yes: bool, timeout: float,
 ) -> None:  # fmt: skip
     """Deploy the model's image with Seldon."""
-    processes.exit_on_signals()
     new = given_image(image, run, commit)
-    context = None if in_cluster else check_context(context)
+    offline = dry_run and (overlay == "base" or main_image)  # it asks no cluster
+    place = "(of this pod)"
+    try:
+        context = None if in_cluster else check_context(context)
+        place = context or place
+    except UserError as error:
+        if context or not offline:
+            raise
+        place = f"(none: {error})"
     cluster = Cluster(context)
     name = yaml.safe_load((SELDON / "base/deployment.yml").read_text(encoding="utf-8"))["metadata"]["name"]
-    offline = dry_run and (overlay == "base" or main_image)
     before = None if offline else cluster.deployed(name)
     images = {"main": new}
     if overlay != "base":
         images = {"main": given_image(main_image, None, None) if main_image else main_of(before), CANDIDATE: new}
     manifest = build(overlay, images, traffic)
-    click.echo(f"{described(manifest)}\nto the context {context or '(of this pod)'}, in place of:")
+    click.echo(f"{described(manifest)}\nto the context {place}, in place of:")
     click.echo(described(before) if before else "nothing" if not offline else "(not looked at)")
     if dry_run:
         click.echo(yaml.safe_dump(manifest, sort_keys=False))

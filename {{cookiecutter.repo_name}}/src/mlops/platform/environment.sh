@@ -34,7 +34,9 @@ try() {
             if "$1" -c 'import ensurepip' 2>/dev/null; then
                 mkdir -p "$folder"
                 touch "$folder/.unfinished"
-                exec "$1" -m venv "$folder"
+                "$1" -m venv "$folder"
+                rm "$folder/.unfinished"
+                exit
             fi
             found="$found without venv (apt install python$found-venv)"
             ;;

@@ -21,7 +21,7 @@ case ${ACCELERATOR:-} in
 esac
 
 case " $* " in
-    *" train "* | *" working "*)
+    *" train "*)
         versions=$(sed -n 's/^ *"\(torch\(vision\)\{0,1\}==[^"]*\)".*/\1/p' pyproject.toml)
         # shellcheck disable=SC2086 # two words
         [ "$ACCELERATOR" = cuda ] || UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=1 uv pip install --python "$python" --no-deps \
@@ -32,4 +32,6 @@ esac
 extras=""
 for extra in "$@"; do extras="$extras --extra $extra"; done
 # shellcheck disable=SC2086 # words
-uv pip install --python "$python" --requirements pyproject.toml $extras --constraints requirements.txt
+install() { uv pip install --python "$python" --requirements pyproject.toml $extras --constraints requirements.txt; }
+# What is here already, or in uv's cache, needs no network
+(export UV_OFFLINE=1 && install) >/dev/null 2>&1 || install

@@ -119,7 +119,6 @@ def build_image(
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 def main() -> None:
     """The bundle as an image."""
-    processes.exit_on_signals()
 
 
 @main.command()
@@ -164,16 +163,12 @@ def serve(builder: str | None, image: str | None, port: int) -> None:
     if not has(program, image):
         raise UserError(f"{program} has no image {image} here. Make it with: make model-image")
     ports = {9000: port or processes.free_port(), 5000: processes.free_port(), 6000: processes.free_port()}
-    try:
-        with (
-            command_in(program, image, f"{s2i_dockerfile.SCRIPTS}/run", ports=ports) as command,
-            local_server.started(command, ports[9000], ports[6000]) as (url, process),
-        ):
-            click.echo(f"Serving {image} at {url}. Ask it with `make predict`; Ctrl-C ends it.")
-            code = process.wait()
-    except KeyboardInterrupt:
-        click.echo("Ended.")
-        return
+    with (
+        command_in(program, image, f"{s2i_dockerfile.SCRIPTS}/run", ports=ports) as command,
+        local_server.started(command, ports[9000], ports[6000]) as (url, process),
+    ):
+        click.echo(f"Serving {image} at {url}. Ask it with `make predict`; Ctrl-C ends it.")
+        code = process.wait()
     raise UserError(f"The server ended by itself with exit code {code}.")
 
 

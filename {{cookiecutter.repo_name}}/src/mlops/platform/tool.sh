@@ -5,7 +5,7 @@ set -eu
 venv=${VENV:-$(git config --get hooks.venv || echo .venv)}
 export PATH="$venv/bin:$PATH" PYTHONPATH="$PWD/src"
 if ! command -v "$1" >/dev/null; then
-    echo "There is no $1 in the environment at $venv. Make it with: make setup (where it is elsewhere: make hooks VENV=...)" >&2
+    echo "There is no $1 in the environment at $venv. Install it: make hooks (where that is elsewhere: make hooks VENV=...)" >&2
     exit 1
 fi
 exec "$@"

@@ -27,4 +27,14 @@ for pair in index-url:UV_DEFAULT_INDEX extra-index-url:UV_INDEX find-links:UV_FI
 done
 # As pip: the system's certificates, and of several places the one that has the version
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}" UV_INDEX_STRATEGY="${UV_INDEX_STRATEGY:-unsafe-best-match}"
-exec "$python" -m uv "$@"
+[ "$1 $2" = "pip install" ] || exec "$python" -m uv "$@"
+# Say what is downloaded and how it ends, but not each package that was installed, and of an error's causes the last
+{ "$python" -m uv "$@" 2>&1 || echo failed; } | while IFS= read -r line; do
+    case $line in
+        " + "* | " - "* | " ~ "*) ;;
+        "  cause: "*) cause=$line ;;
+        failed) printf '%s' "${cause:+$cause
+}" >&2 && exit 1 ;;
+        *) printf '%s\n' "$line" >&2 ;;
+    esac
+done
