@@ -16,21 +16,25 @@ import pytest
 import yaml
 from conftest import TEMPLATE, as_in_a_terminal, choices, questions
 
+NO_KEY, KEY = "Workload Identity", "Key file"
 # Each choice of a question beside each of every other question's, in as few repositories as that takes.
 EVERY_PAIR = [
-    {"gcr_personal_subdir": subdir, "ci_provider": ci, "open_source_license": license_, "example": example}
-    for ci, license_, subdir, example in [
-        ("GitHub Actions", "MIT", "No", "images"),
-        ("GitHub Actions", "BSD-3-Clause", "Yes", "table"),
-        ("GitHub Actions", "No license file", "No", "table"),
-        ("GitLab CI", "MIT", "Yes", "images"),
-        ("GitLab CI", "BSD-3-Clause", "No", "images"),
-        ("GitLab CI", "No license file", "Yes", "table"),
-        ("None", "MIT", "No", "table"),
-        ("None", "BSD-3-Clause", "Yes", "images"),
-        ("None", "No license file", "Yes", "images"),
+    {
+        "gcr_personal_subdir": subdir, "gcp_credentials": credentials, "ci_provider": ci,
+        "open_source_license": license_, "example": example,
+    }
+    for ci, license_, subdir, example, credentials in [
+        ("GitHub Actions", "MIT", "No", "images", NO_KEY),
+        ("GitHub Actions", "BSD-3-Clause", "Yes", "table", KEY),
+        ("GitHub Actions", "No license file", "No", "table", NO_KEY),
+        ("GitLab CI", "MIT", "Yes", "images", KEY),
+        ("GitLab CI", "BSD-3-Clause", "No", "images", NO_KEY),
+        ("GitLab CI", "No license file", "Yes", "table", NO_KEY),
+        ("None", "MIT", "No", "table", KEY),
+        ("None", "BSD-3-Clause", "Yes", "images", NO_KEY),
+        ("None", "No license file", "Yes", "images", KEY),
     ]
-]
+]  # fmt: skip
 # The files that only some answers make
 CI_FILES = {
     "GitHub Actions": {
@@ -89,7 +93,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
 
 def in_words(answers: dict) -> str:
     """A test's id, such as `GitLab CI, MIT, Yes`."""
-    return ", ".join(answers[name] for name in ("ci_provider", "open_source_license", "gcr_personal_subdir", "example"))
+    return ", ".join(answers[name] for name in answers)
 
 
 def files(repository: Path) -> list[Path]:

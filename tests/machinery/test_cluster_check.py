@@ -88,15 +88,15 @@ MISTAKES = {
         ["package-model.yml", "spec.serviceAccountName", "model-packager", "polyaxon-v1"],
     ),
     "a secret that nobody makes, in a workflow": (
-        f"{ARGO}/package-model.yml", "secretName: gcp-imagepushsecrets", "secretName: regcred", "names",
-        ["package-model.yml", "spec.volumes.2.secret.secretName", "regcred"],
+        f"{ARGO}/package-model.yml", "emptyDir: {}", "secret: {secretName: regcred}", "names",
+        ["package-model.yml", "spec.volumes.1.secret.secretName", "regcred"],
     ),
     "the secret that pushes, in a training run": (
-        POLYAXONFILES + "/train.yml", "secretName: gcp-sa-credentials", "secretName: gcp-imagepushsecrets", "names",
-        ["train.yml", "run.volumes.0.secret.secretName", "gcp-imagepushsecrets", "polyaxon-v1"],
+        f"{POLYAXONFILES}/train.yml", "imagePullSecrets: []", "imagePullSecrets: [gcp-imagepushsecrets]", "names",
+        ["train.yml", "run.environment.imagePullSecrets.0", "gcp-imagepushsecrets", "polyaxon-v1"],
     ),
     "the account that deploys, in a training run": (
-        POLYAXONFILES + "/train.yml", "  environment:\n", "  environment:\n    serviceAccountName: model-deployer\n",
+        f"{POLYAXONFILES}/train.yml", "  environment:\n", "  environment:\n    serviceAccountName: model-deployer\n",
         "names", ["train.yml", "run.environment.serviceAccountName", "model-deployer", "polyaxon-v1"],
     ),
     "a secret that nobody makes, in a deployment": (
@@ -135,13 +135,12 @@ MISTAKES = {
         ["volume-owner.yml", "metadata.name", "volume_owner"],
     ),
     "a volume that there is not": (
-        f"{ARGO}/package-model.yml", "- {name: registry-login, mountPath", "- {name: login, mountPath", "argo",
-        ["package-model.yml", "volumeMounts", "login"],
+        f"{ARGO}/package-model.yml", "{name: work, mountPath", "{name: works, mountPath", "argo",
+        ["package-model.yml", "volumeMounts", "works"],
     ),
     "an unknown key under a volume": (
-        f"{ARGO}/package-model.yml", "secretName: gcp-imagepushsecrets\n", "secret_name: gcp-imagepushsecrets\n",
-        "argo",
-        ["package-model.yml", "volumes", "secret_name"],
+        f"{ARGO}/package-model.yml", "claimName: polyaxon-v1-data", "claim_name: polyaxon-v1-data", "argo",
+        ["package-model.yml", "volumes", "claim_name"],
     ),
     "a quantity that is none": (
         f"{ARGO}/package-model.yml", "memory: 3Gi", "memory: 3Gigs", "argo",
