@@ -1,6 +1,8 @@
 """`make check` finds mistakes in the files for Argo, Seldon and Kubernetes, and names the file and the field."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -434,6 +436,35 @@ def test_only_the_step_that_deploys_has_a_token_and_only_the_one_that_pushes_the
     assert steps.keys() - hidden == {"deploy"}
     assert {name for name, found in mounts.items() if "registry-login" in found} <= {"build-push"}
     assert not [name for name, found in mounts.items() if not found.get("data", {}).get("readOnly", True)]
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_is_built_is_what_was_bundled(tmp_path, changed):
+    """The steps' own scripts, with `package` and `s2i` in the place of the images' programs."""
+    spec = yaml.safe_load((ROOT / ARGO / "package-model.yml").read_text(encoding="utf-8"))["spec"]
+    bundle, build = (
+        item["container"]["args"][0] for item in spec["templates"] if item["name"] in ("bundle", "build-push")
+    )
+    work, home = tmp_path / "work", tmp_path / "tmp"
+    (home / "bundle").mkdir(parents=True)
+    work.mkdir()
+    (home / "bundle/metadata.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "s2i").write_text('#!/bin/sh\necho "s2i got $(ls "$2")"; exit 9\n', encoding="utf-8")
+    (tmp_path / "s2i").chmod(0o755)
+
+    def run(script: str, **environment: str) -> subprocess.CompletedProcess:
+        here = script.replace("/tmp", str(home)).replace("/work", str(work))
+        path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+        environment |= {"PATH": path, "TMPDIR": str(tmp_path), "THIS_RUN": "1f2e3d", "PREFIX": "registry/name"}
+        return subprocess.run(["bash", "-ec", here], env=environment, capture_output=True, text=True, check=False)
+
+    packed = run(bundle[bundle.index("cd /tmp") :])
+    assert packed.returncode == 0, packed.stderr
+    if changed:
+        (work / "bundle.tar").write_bytes((work / "bundle.tar").read_bytes() + b"0")
+    built = run(build, DIGEST=(home / "digest").read_text(encoding="utf-8").strip())
+    assert built.returncode == (1 if changed else 9), built.stderr
+    assert built.stdout.strip().endswith("FAILED" if changed else "s2i got metadata.json")
 
 
 def test_a_volume_of_the_workflow_goes_when_it_succeeded_and_stays_for_a_retry():
