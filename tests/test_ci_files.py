@@ -162,7 +162,10 @@ def team_bin() -> Path:
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_fresh_repository_passes_every_hook(make_repository, team_bin, tmp_path, provider):
     """Types, which take long and are the same in all three, are left to `make lint` in .ci/run."""
-    made = make_repository(ci_provider=provider, project_name='It\'s "A" $(B) <C>', repo_name="digit-reader")
+    made = make_repository(
+        ci_provider=provider, project_name='It\'s "A" $(B) <C>', repo_name="digit-reader",
+        gcp_credentials="Workload Identity" if provider == "GitLab CI" else "Key file",
+    )  # fmt: skip
     repository = tmp_path / made.name
     subprocess.run(["cp", "-r", made, repository], check=True)
     here = as_in_a_terminal() | {
