@@ -29,6 +29,7 @@ BUCKET_RULE = "a bucket's name does not start with goog and does not contain goo
 CHOICES = {
     "example": ("images", "table"),
     "gcr_personal_subdir": ("No", "Yes"),
+    "gcp_credentials": ("Workload Identity", "Key file"),
     "ci_provider": ("GitHub Actions", "GitLab CI", "None"),
     "open_source_license": ("MIT", "BSD-3-Clause", "No license file"),
 }
@@ -307,6 +308,7 @@ CHECKS: dict[str, Callable[[str, dict], Problem]] = {
     "author_name": lambda answer, context: author_name(answer, context.get("gcr_personal_subdir") == "Yes"),
     "gcp_project_id": lambda answer, _: gcp_project_id(answer),
     "gcr_personal_subdir": lambda answer, _: choice("gcr_personal_subdir", answer),
+    "gcp_credentials": lambda answer, _: choice("gcp_credentials", answer),
     "gke_cluster_name": lambda answer, _: gke_cluster_name(answer),
     "gke_zone": lambda answer, context: gke_zone(answer, frozenset(context["_registry_hosts"])),
     "ci_provider": lambda answer, _: choice("ci_provider", answer),

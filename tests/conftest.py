@@ -16,21 +16,25 @@ from cookiecutter.main import cookiecutter
 from cookiecutter.utils import create_env_with_context
 
 TEMPLATE = Path(__file__).resolve().parent.parent
+NO_KEY, KEY = "Workload Identity", "Key file"
 # Each choice of a question beside each of every other question's, in as few repositories as that takes.
 EVERY_PAIR = [
-    {"gcr_personal_subdir": subdir, "ci_provider": ci, "open_source_license": license_, "example": example}
-    for ci, license_, subdir, example in [
-        ("GitHub Actions", "MIT", "No", "images"),
-        ("GitHub Actions", "BSD-3-Clause", "Yes", "table"),
-        ("GitHub Actions", "No license file", "No", "table"),
-        ("GitLab CI", "MIT", "Yes", "images"),
-        ("GitLab CI", "BSD-3-Clause", "No", "images"),
-        ("GitLab CI", "No license file", "Yes", "table"),
-        ("None", "MIT", "No", "table"),
-        ("None", "BSD-3-Clause", "Yes", "images"),
-        ("None", "No license file", "Yes", "images"),
+    {
+        "gcr_personal_subdir": subdir, "gcp_credentials": credentials, "ci_provider": ci,
+        "open_source_license": license_, "example": example,
+    }
+    for ci, license_, subdir, example, credentials in [
+        ("GitHub Actions", "MIT", "No", "images", NO_KEY),
+        ("GitHub Actions", "BSD-3-Clause", "Yes", "table", KEY),
+        ("GitHub Actions", "No license file", "No", "table", NO_KEY),
+        ("GitLab CI", "MIT", "Yes", "images", KEY),
+        ("GitLab CI", "BSD-3-Clause", "No", "images", NO_KEY),
+        ("GitLab CI", "No license file", "Yes", "table", NO_KEY),
+        ("None", "MIT", "No", "table", KEY),
+        ("None", "BSD-3-Clause", "Yes", "images", NO_KEY),
+        ("None", "No license file", "Yes", "images", KEY),
     ]
-]
+]  # fmt: skip
 # What is started would ignore them too: SIGINT in a shell's background job, SIGHUP under nohup.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:

@@ -48,6 +48,7 @@ GOOD = [
     {"gke_zone": "me-west1-a"},
     {"gke_zone": "europe-west12-c"},
     {"gke_zone": "northamerica-northeast2-b"},
+    {"gcp_credentials": "Key file"},
     {"ci_provider": "None"},
     {"open_source_license": "No license file"},
 ]

@@ -120,6 +120,7 @@ BAD = [
     ("gcr_personal_subdir", "Maybe", "not one of the choices", None),
     ("gcr_personal_subdir", "yes", "not one of the choices", "Yes"),
     ("gcr_personal_subdir", True, "not one of the choices", "Yes"),
+    ("gcp_credentials", "key file", "not one of the choices", "Key file"),
     ("ci_provider", None, "not one of the choices", "None"),
     ("open_source_license", "Apache-2.0", "not one of the choices", None),
 ]

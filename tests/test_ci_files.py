@@ -82,6 +82,18 @@ def test_no_job_is_given_a_key(make_repository, provider):
         assert name not in text
 
 
+@pytest.mark.parametrize("provider", WITH_CI)
+def test_a_key_is_given_to_the_login_of_the_job_that_pushes_alone(make_repository, provider):
+    text = ci_file(make_repository(ci_provider=provider, gcp_credentials="Key file"))
+    jobs = yaml.safe_load(text)
+    jobs = jobs.get("jobs", jobs)
+    given = [name for name, job in jobs.items() if "GCP_SERVICE_ACCOUNT_KEY" in yaml.safe_dump(job)]
+    assert given == ["push-images"] and "id-token" not in text and "id_tokens" not in text
+    if provider == "GitHub Actions":
+        [login] = [step for step in jobs["push-images"]["steps"] if "secrets." in yaml.safe_dump(step)]
+        assert login["run"] == "printenv KEY | make login"
+
+
 def test_on_github_only_the_job_that_pushes_may_ask_for_an_identity(make_repository):
     workflow = yaml.safe_load(ci_file(make_repository()))
     assert workflow["permissions"] == {}
@@ -150,7 +162,10 @@ def team_bin() -> Path:
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_fresh_repository_passes_every_hook(make_repository, team_bin, tmp_path, provider):
     """Types, which take long and are the same in all three, are left to `make lint` in .ci/run."""
-    made = make_repository(ci_provider=provider, project_name='It\'s "A" $(B) <C>', repo_name="digit-reader")
+    made = make_repository(
+        ci_provider=provider, project_name='It\'s "A" $(B) <C>', repo_name="digit-reader",
+        gcp_credentials="Workload Identity" if provider == "GitLab CI" else "Key file",
+    )  # fmt: skip
     repository = tmp_path / made.name
     subprocess.run(["cp", "-r", made, repository], check=True)
     here = as_in_a_terminal() | {

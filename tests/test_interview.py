@@ -61,7 +61,7 @@ class Person:
     def asked(self):
         """What is on the screen since the last question, in one line."""
         text = " ".join(self.shown().split())
-        return text[max((found.start() for found in re.finditer(r"\d+ of 13\.", text)), default=0) :]
+        return text[max((found.start() for found in re.finditer(r"\d+ of 14\.", text)), default=0) :]
 
     def see(self, *parts):
         """Wait until each part is on the screen below the last question, however it is wrapped."""
@@ -74,7 +74,7 @@ class Person:
 
     def answer(self, question, text="", *told):
         """Wait for a question, and for what is told beside it; type a line."""
-        self.see(f"{question} of 13.", *told)
+        self.see(f"{question} of 14.", *told)
         self.type(f"{text}\r")
 
     def leaves(self):
@@ -85,13 +85,13 @@ class Person:
         return self.child.exitstatus
 
 
-CHOICES = (6, 9, 12, 13)
+CHOICES = (6, 9, 10, 13, 14)
 WRONG = {  # the number of a question: a wrong answer, and what is said of it
     1: ("/dev/null/churn", "is not a folder: /dev/null rule: a folder that you may write to"),
     4: ("Customer Churn", "rule: lower-case words of letters and digits", "try: customer-churn"),
     5: ("json", "is a module of Python's standard library", "try: json_model"),
     8: ("Churn_2026", "try: churn-2026"),
-    11: ("europe-west1", "is not written like a zone", "try: europe-west1-b"),
+    12: ("europe-west1", "is not written like a zone", "try: europe-west1-b"),
 }
 
 
@@ -103,9 +103,9 @@ def record(repository):
 def test_five_wrong_answers_and_a_changed_mind_at_a_terminal(tmp_path, settings_file, columns, color):
     (tmp_path / "churn").mkdir()
     person = Person(tmp_path, settings_file, columns=columns, **({} if color else {"NO_COLOR": "1"}))
-    right = {2: "Customer {{ Churn }}", 4: "churn-model", 7: "Jane Doe", 8: "churn-2026", 11: "europe-west1-b"}
-    for number in range(1, 14):
-        person.see(f"{number} of 13.", "> 1." if number in CHOICES else "ok")
+    right = {2: "Customer {{ Churn }}", 4: "churn-model", 7: "Jane Doe", 8: "churn-2026", 12: "europe-west1-b"}
+    for number in range(1, 15):
+        person.see(f"{number} of 14.", "> 1." if number in CHOICES else "ok")
         if number in WRONG:
             wrong, *told = WRONG[number]
             person.type(wrong)
@@ -119,10 +119,10 @@ def test_five_wrong_answers_and_a_changed_mind_at_a_terminal(tmp_path, settings_
             person.type("\x15")
         person.type("\x1b[B\r" if number in (6, 9) else f"{right.get(number, '')}\r")
         if number == 9:  # the images of Jane Doe cannot have a folder of that name
-            person.see("7 of 13. Who owns it", "> Jane Doe", "gcr_personal_subdir is Yes", "try: jane-doe")
+            person.see("7 of 14. Who owns it", "> Jane Doe", "gcr_personal_subdir is Yes", "try: jane-doe")
             person.type("\x1b[Z")  # Shift-Tab
             person.answer(9, "", "> 2. Yes")
-            person.see("7 of 13.", "try: jane-doe")
+            person.see("7 of 14.", "try: jane-doe")
             person.type("\x15jane-doe\r")
     image = "eu.gcr.io/churn-2026/jane-doe/churn-model"
     person.see("Make it?", "> 1. Make it", "ml-cluster (a placeholder: change this before the cluster)")
@@ -146,7 +146,7 @@ def test_five_wrong_answers_and_a_changed_mind_at_a_terminal(tmp_path, settings_
 
 def test_the_same_in_lines_without_a_cursor_code(tmp_path, settings_file):
     person = Person(tmp_path, settings_file, "--plain")
-    for number in range(1, 14):
+    for number in range(1, 15):
         wrong, *told = WRONG.get(number, ("",))
         person.answer(number, wrong)
         if wrong:
@@ -154,12 +154,12 @@ def test_the_same_in_lines_without_a_cursor_code(tmp_path, settings_file):
             person.type("\r" if number != 4 else "churn-model\r")  # what was tried for it, in brackets
     person.see("Make it?")
     person.type("<\r")
-    person.answer(13, "9")
+    person.answer(14, "9")
     person.see('"9" is not one of the choices')
     person.type("BSD-3-Clause\r")
-    person.see("14. open_source_license: BSD-3-Clause", "[1]")
+    person.see("15. open_source_license: BSD-3-Clause", "[1]")
     person.type("6\r")
-    person.see("5 of 13. Name of the Python package", "[json_model]")
+    person.see("5 of 14. Name of the Python package", "[json_model]")
     person.type("churn\r")
     person.see("src_package_name: churn", "[1]")
     person.type("\r")

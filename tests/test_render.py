@@ -75,7 +75,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
 
 def in_words(answers: dict) -> str:
     """A test's id, such as `GitLab CI, MIT, Yes`."""
-    return ", ".join(answers[name] for name in ("ci_provider", "open_source_license", "gcr_personal_subdir", "example"))
+    return ", ".join(answers[name] for name in answers)
 
 
 def files(repository: Path) -> list[Path]:

@@ -105,8 +105,8 @@ def builder(tmp_path, environment) -> dict[str, str]:
     return environment | {"PATH": f"{tmp_path}:/usr/bin:/bin"}
 
 
-def login(environment: dict[str, str], token: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "mlops.platform.images", "login", "--builder", "buildah"]
+def login(environment: dict[str, str], token: str, *words: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "mlops.platform.images", *(words or ["login"]), "--builder", "buildah"]
     return subprocess.run(command, cwd=ROOT, env=environment, input=token, capture_output=True, text=True, check=False)
 
 
@@ -123,3 +123,13 @@ def test_a_login_that_fails_is_told(builder):
     assert done.returncode == 1 and "buildah ended with exit code 1" in done.stderr and "bad" not in done.stderr
     done = login(builder, "")
     assert done.returncode == 1 and "gcloud auth print-access-token | make login" in done.stderr
+
+
+def test_a_json_key_logs_in_as_google_says(builder, tmp_path):
+    login(builder, '{"type": "service_account"}')
+    assert (tmp_path / "buildah.words").read_text().split()[1] == "--username=_json_key"
+
+
+def test_an_image_is_built_for_the_clusters_nodes_whatever_this_machine_is(builder, tmp_path):
+    assert login(builder, "good", "build", "data-prep").returncode == 0
+    assert "--platform=linux/amd64" in (tmp_path / "buildah.words").read_text().split()

@@ -90,15 +90,24 @@ def test_its_scores_are_measured_on_the_model_that_is_served_and_are_the_runs(
         assert (answers.argmax(1) == examples.targets).mean() == metrics[name] == run.outputs[name]
 
 
-def test_a_score_that_the_record_claims_is_not_copied(apart, workplace, code, trained, data_file, dataset, tmp_path):
+@pytest.mark.parametrize("changed", ["record", "model"])
+def test_a_model_that_does_not_reach_the_recorded_score_is_refused(
+    apart, workplace, code, trained, data_file, tmp_path, changed
+):
     folder = Path(shutil.copytree(workplace / "outputs/runs" / trained, apart / "outputs/runs" / trained))
-    record = json.loads((folder / runs.RECORD).read_text(encoding="utf-8"))
-    record["outputs"] |= {"score": 1.0, "test_score": 1.0}
-    (folder / runs.RECORD).write_text(json.dumps(record), encoding="utf-8")
+    run = runs.find(trained)
+    if changed == "record":
+        record = json.loads((folder / runs.RECORD).read_text(encoding="utf-8"))
+        record["outputs"]["score"] = 1.0
+        (folder / runs.RECORD).write_text(json.dumps(record), encoding="utf-8")
+    else:
+        weights = torch.load(run.model, weights_only=True)
+        torch.save({name: -value if name.endswith("weight") else value for name, value in weights.items()}, run.model)
     for name in ("serving-requirements.txt", "serving.env"):
         (apart / name).symlink_to(workplace / name)
-    metadata = bundles.package(code, runs.find(trained), tmp_path / "bundle", data_file)
-    assert 0.9 < metadata["metrics"]["score"] < 1.0 and 0.9 < metadata["metrics"]["test_score"] < 1.0
+    with pytest.raises(UserError, match=r"recorded the score .* its model scores"):
+        bundles.package(code, runs.find(trained), tmp_path / "bundle", data_file)
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_it_records_what_the_model_answers_to_a_digit_of_each_class(bundle, session):

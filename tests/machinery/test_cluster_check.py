@@ -1,6 +1,8 @@
 """`make check` finds mistakes in the files for Argo, Seldon and Kubernetes, and names the file and the field."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,13 @@ from conftest import ROOT
 from mlops import cli
 
 ARGO, SELDON, K8S = "aisg-context/argo", "aisg-context/seldon", "aisg-context/k8s"
+POLYAXONFILES = "aisg-context/polyaxon/polyaxonfiles"
 LEFT, RIGHT = "{" * 2, "}" * 2
 # Each: file, what it says, the mistake in its place, the check, and what its finding says.
 MISTAKES = {
     "a misspelt field of a template": (
         f"{ARGO}/package-model.yml", "activeDeadlineSeconds: 1800", "activeDeadlineSecond: 1800", "argo",
-        ["package-model.yml", "templates.4", "activeDeadlineSecond"],
+        ["package-model.yml", "templates.3", "activeDeadlineSecond"],
     ),
     "a value of the wrong type": (
         f"{ARGO}/package-model.yml", "secondsAfterSuccess: 86400", "secondsAfterSuccess: a day", "argo",
@@ -27,7 +30,7 @@ MISTAKES = {
     ),
     "a misspelt field of a step's argument": (
         f"{ARGO}/package-model.yml", "{name: commit, value: \"", "{name: commit, values: \"", "argo",
-        ["package-model.yml", "spec.templates.0.steps.6.0.arguments.parameters.2.values"],
+        ["package-model.yml", "spec.templates.0.steps.5.0.arguments.parameters.2.values"],
     ),
     "a word where a mapping belongs": (
         f"{SELDON}/base/deployment.yml", "requests: {cpu: 250m, memory: 256Mi}", "requests: much", "seldon",
@@ -39,19 +42,20 @@ MISTAKES = {
     ),
     "a step that calls a template that there is not": (
         f"{ARGO}/package-model.yml", "template: smoke-test", "template: smoketest", "argo",
-        ["package-model.yml", "steps.4.smoke-test", "smoketest"],
+        ["package-model.yml", "steps.3.smoke-test", "smoketest"],
     ),
     "an output that no step makes": (
-        f"{ARGO}/package-model.yml", "steps.s2i.outputs.parameters.image", "steps.s2i.outputs.parameters.tag", "argo",
-        ["package-model.yml", "steps.3.build-push", "steps.s2i.outputs.parameters.tag"],
+        f"{ARGO}/package-model.yml", "steps.bundle.outputs.parameters.digest", "steps.bundle.outputs.parameters.sum",
+        "argo", ["package-model.yml", "steps.2.build-push", "steps.bundle.outputs.parameters.sum"],
     ),
     "an output of a step that comes later": (
-        f"{ARGO}/package-model.yml", "steps.s2i.outputs.parameters.image", "steps.build-push.outputs.parameters.image",
-        "argo", ["package-model.yml", "steps.3.build-push", "steps.build-push"],
+        f"{ARGO}/package-model.yml", "steps.bundle.outputs.parameters.digest",
+        "steps.build-push.outputs.parameters.image", "argo",
+        ["package-model.yml", "steps.2.build-push", "steps.build-push"],
     ),
     "an input that the template does not have": (
         f"{ARGO}/package-model.yml", "{name: commit, value:", "{name: comit, value:", "argo",
-        ["package-model.yml", "steps.6.deploy", "comit"],
+        ["package-model.yml", "steps.5.deploy", "comit"],
     ),
     "a parameter of the workflow that there is not": (
         f"{ARGO}/package-model.yml", "workflow.parameters.metric", "workflow.parameters.metrics", "argo",
@@ -82,12 +86,20 @@ MISTAKES = {
         ["package-model.yml", "spec.podGC.strategy", "OnPodSucess"],
     ),
     "a workflow in another namespace than its account": (
-        f"{ARGO}/package-model.yml", "namespace: polyaxon-v1", "namespace: argo", "names",
-        ["package-model.yml", "spec.serviceAccountName", "model-packager"],
+        f"{ARGO}/package-model.yml", "namespace: model-packaging", "namespace: polyaxon-v1", "names",
+        ["package-model.yml", "spec.serviceAccountName", "model-packager", "polyaxon-v1"],
     ),
     "a secret that nobody makes, in a workflow": (
-        f"{ARGO}/package-model.yml", "secretName: gcp-imagepullsecrets", "secretName: regcred", "names",
+        f"{ARGO}/package-model.yml", "emptyDir: {}", "secret: {secretName: regcred}", "names",
         ["package-model.yml", "spec.volumes.1.secret.secretName", "regcred"],
+    ),
+    "the secret that pushes, in a training run": (
+        f"{POLYAXONFILES}/train.yml", "imagePullSecrets: []", "imagePullSecrets: [gcp-imagepushsecrets]", "names",
+        ["train.yml", "run.environment.imagePullSecrets.0", "gcp-imagepushsecrets", "polyaxon-v1"],
+    ),
+    "the account that deploys, in a training run": (
+        f"{POLYAXONFILES}/train.yml", "  environment:\n", "  environment:\n    serviceAccountName: model-deployer\n",
+        "names", ["train.yml", "run.environment.serviceAccountName", "model-deployer", "polyaxon-v1"],
     ),
     "a secret that nobody makes, in a deployment": (
         f"{K8S}/jupyterlab.yml", "{name: workspace-password,", "{name: workspace-pasword,", "names",
@@ -113,8 +125,7 @@ MISTAKES = {
         f"{K8S}/volume.yml", "[ReadWriteMany]", "[ReadWriteOnce]", "kubernetes", ["volume.yml", "spec.accessModes"],
     ),
     "a verb that Kubernetes does not have": (
-        f"{K8S}/model-packager.yml", "create, patch]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding",
-        "create, apply]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding", "kubernetes",
+        f"{K8S}/model-packager.yml", "verbs: [create, patch]", "verbs: [create, apply]", "kubernetes",
         ["model-packager.yml", "rules.0.verbs", "apply"],
     ),
     "a probe of a port that the container does not have": (
@@ -126,13 +137,12 @@ MISTAKES = {
         ["volume-owner.yml", "metadata.name", "volume_owner"],
     ),
     "a volume that there is not": (
-        f"{ARGO}/package-model.yml", "- {name: registry-login, mountPath", "- {name: login, mountPath", "argo",
-        ["package-model.yml", "volumeMounts", "login"],
+        f"{ARGO}/package-model.yml", "{name: work, mountPath", "{name: works, mountPath", "argo",
+        ["package-model.yml", "volumeMounts", "works"],
     ),
     "an unknown key under a volume": (
-        f"{ARGO}/package-model.yml", "secretName: gcp-imagepullsecrets\n", "secret_name: gcp-imagepullsecrets\n",
-        "argo",
-        ["package-model.yml", "volumes", "secret_name"],
+        f"{ARGO}/package-model.yml", "claimName: polyaxon-v1-data", "claim_name: polyaxon-v1-data", "argo",
+        ["package-model.yml", "volumes", "claim_name"],
     ),
     "a quantity that is none": (
         f"{ARGO}/package-model.yml", "memory: 3Gi", "memory: 3Gigs", "argo",
@@ -147,8 +157,8 @@ MISTAKES = {
         ["package-model.yml", "serviceAccountName", "packager"],
     ),
     "an account of a step that no manifest makes": (
-        f"{ARGO}/package-model.yml", "serviceAccountName: model-smoke-test", "serviceAccountName: smoke-test", "names",
-        ["package-model.yml", "spec.templates.5.serviceAccountName", "smoke-test"],
+        f"{ARGO}/package-model.yml", "serviceAccountName: model-pusher", "serviceAccountName: pusher", "names",
+        ["package-model.yml", "spec.templates.3.serviceAccountName", "pusher"],
     ),
     "a workflow of a template that there is not": (
         f"{ARGO}/model-pkg.yml", "-package-model}", "-package}", "names",
@@ -275,7 +285,7 @@ MISTAKES = {
         "web"],
     ),
     "a binding of a role that there is not": (
-        f"{K8S}/model-packager.yml", "kind: Role, name: model-packager", "kind: Role, name: packager", "names",
+        f"{K8S}/model-packager.yml", "kind: Role, name: model-deployer", "kind: Role, name: packager", "names",
         ["model-packager.yml", "roleRef.name", "packager"],
     ),
     "a misspelt verb list": (
@@ -367,12 +377,12 @@ def test_every_step_ends_in_time_and_asks_for_what_it_needs():
     spec = yaml.safe_load((ROOT / ARGO / "package-model.yml").read_text(encoding="utf-8"))["spec"]
     steps = [template for template in spec["templates"] if "container" in template]
     assert [template["name"] for template in steps] == [
-        "best", "bundle", "s2i", "build-push", "smoke-test", "deploy", "clean-up"
+        "best", "bundle", "build-push", "smoke-test", "deploy"
     ]  # fmt: skip
     for template in steps:
         assert template["activeDeadlineSeconds"] <= 1800, template["name"]
         assert {"requests", "limits"} <= template["container"]["resources"].keys(), template["name"]
-        assert template["name"] == "clean-up" or template["retryStrategy"]["limit"], template["name"]
+        assert template["retryStrategy"]["limit"], template["name"]
 
 
 def test_a_model_is_deployed_after_it_answered_and_a_person_approved():
@@ -398,13 +408,71 @@ def test_no_parameter_enters_the_text_of_a_shell_command():
             assert LEFT not in " ".join(container["command"] + container.get("args", [])), template["name"]
 
 
-def test_the_account_of_the_workflow_changes_deployments_of_models_and_nothing_else():
+def test_each_account_of_the_workflow_has_its_own_right_and_no_other_namespace_has_one():
     documents = list(yaml.safe_load_all((ROOT / K8S / "model-packager.yml").read_text(encoding="utf-8")))
-    rules = {item["metadata"]["namespace"]: item["rules"] for item in documents if item["kind"] == "Role"}
-    assert [rule["resources"] for rule in rules["seldon"]] == [["seldondeployments"]]
-    assert [rule["resources"] for rule in rules["polyaxon-v1"]] == [["workflowtaskresults"]]
     assert not [item for item in documents if item["kind"].startswith("Cluster")]
-    assert not [verb for role in rules.values() for rule in role for verb in rule["verbs"] if verb in ("*", "delete")]
+    rules = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in documents if "rules" in item}
+    rights = {}
+    for binding in documents:
+        for account in binding.get("subjects", []):
+            assert account["namespace"] == "model-packaging"
+            role = rules[binding["metadata"]["namespace"], binding["roleRef"]["name"]]
+            rights.setdefault(account["name"], []).extend(role["rules"])
+    may = {
+        name: {(resource, verb) for rule in found for resource in rule["resources"] for verb in rule["verbs"]}
+        for name, found in rights.items()
+    }
+    reports = {("workflowtaskresults", "create"), ("workflowtaskresults", "patch")}
+    deploys = {("seldondeployments", verb) for verb in ("get", "list", "watch", "create", "patch")}
+    assert may == {"model-packager": reports, "model-pusher": reports, "model-deployer": reports | deploys}
+
+
+def test_only_the_step_that_deploys_has_a_token_and_only_the_one_that_pushes_the_secret():
+    spec = yaml.safe_load((ROOT / ARGO / "package-model.yml").read_text(encoding="utf-8"))["spec"]
+    steps = {item["name"]: item for item in spec["templates"] if "container" in item}
+    mounts = {name: {one["name"]: one for one in item["container"]["volumeMounts"]} for name, item in steps.items()}
+    token = "/var/run/secrets/kubernetes.io/serviceaccount"
+    hidden = {name for name, found in mounts.items() if found.get("no-token", {}).get("mountPath") == token}
+    assert steps.keys() - hidden == {"deploy"}
+    assert {name for name, found in mounts.items() if "registry-login" in found} <= {"build-push"}
+    assert not [name for name, found in mounts.items() if not found.get("data", {}).get("readOnly", True)]
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_is_built_is_what_was_bundled(tmp_path, changed):
+    """The steps' own scripts, with `package` and `s2i` in the place of the images' programs."""
+    spec = yaml.safe_load((ROOT / ARGO / "package-model.yml").read_text(encoding="utf-8"))["spec"]
+    bundle, build = (
+        item["container"]["args"][0] for item in spec["templates"] if item["name"] in ("bundle", "build-push")
+    )
+    work, home = tmp_path / "work", tmp_path / "tmp"
+    (home / "bundle").mkdir(parents=True)
+    work.mkdir()
+    (home / "bundle/metadata.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "s2i").write_text('#!/bin/sh\necho "s2i got $(ls "$2")"; exit 9\n', encoding="utf-8")
+    (tmp_path / "s2i").chmod(0o755)
+
+    def run(script: str, **environment: str) -> subprocess.CompletedProcess:
+        here = script.replace("/tmp", str(home)).replace("/work", str(work))
+        path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+        environment |= {"PATH": path, "TMPDIR": str(tmp_path), "THIS_RUN": "1f2e3d", "PREFIX": "registry/name"}
+        return subprocess.run(["bash", "-ec", here], env=environment, capture_output=True, text=True, check=False)
+
+    packed = run(bundle[bundle.index("cd /tmp") :])
+    assert packed.returncode == 0, packed.stderr
+    if changed:
+        (work / "bundle.tar").write_bytes((work / "bundle.tar").read_bytes() + b"0")
+    built = run(build, DIGEST=(home / "digest").read_text(encoding="utf-8").strip())
+    assert built.returncode == (1 if changed else 9), built.stderr
+    assert built.stdout.strip().endswith("FAILED" if changed else "s2i got metadata.json")
+
+
+def test_a_volume_of_the_workflow_goes_when_it_succeeded_and_stays_for_a_retry():
+    spec = yaml.safe_load((ROOT / ARGO / "package-model.yml").read_text(encoding="utf-8"))["spec"]
+    assert spec["volumeClaimGC"] == {"strategy": "OnWorkflowSuccess"} and "onExit" not in spec
+    (claim,) = spec["volumeClaimTemplates"]
+    (made,) = [item for item in spec["templates"] if item["name"] == "bundle"]
+    assert {"name": claim["metadata"]["name"], "mountPath": "/work"} in made["container"]["volumeMounts"]
 
 
 def test_jupyterlab_asks_for_a_token_and_stays_inside():

@@ -328,7 +328,7 @@ def test_every_input_of_a_polyaxonfile_reaches_what_runs():
             seen.add(item["name"])
             used = f"params.{item['name']}." in runs or f" {item['name']} " in runs
             assert used, f"{path.name}: inputs.{item['name']}: nothing under run reads it"
-    assert {"data", "momentum", "SA_CRED_PATH"} <= seen
+    assert {"data", "momentum"} <= seen
 
 
 def test_no_service_is_open_to_all():

@@ -82,6 +82,13 @@ def test_an_image_that_is_not_named_by_its_digest_is_refused(run, image):
     assert done.returncode == 1 and "sha256" in done.stderr
 
 
+def test_the_workflow_deploys_images_of_this_repositorys_models_alone(run):
+    done = run(f"--image={NEW}", "--in-cluster", "--dry-run")
+    assert done.returncode == 1 and "no image of this repository's models" in done.stderr
+    own = f"{project.images(ROOT)[0]}/model@{NEW.partition('@')[2]}"
+    assert run(f"--image={own}", "--in-cluster", "--dry-run").returncode == 0
+
+
 def test_the_image_made_last_is_taken_once_it_was_pushed(run, tmp_path):
     own = cluster_of(OWN["project"])
     assert "make model-image" in run(here=own).stderr

@@ -27,6 +27,7 @@ from .team import Code
 
 FORMAT = 2  # of metadata.json
 TOLERANCE = 1e-5  # the largest difference in an answer between PyTorch and ONNX Runtime
+SCORE_TOLERANCE = 0.01  # of a model that was trained on another device, whose answers differ a little
 RECORDED = 10  # answers at least, one of each class
 
 
@@ -47,7 +48,7 @@ def package(code: Code, run: runs.Run, output: Path = files.BUNDLE, data_file: P
 
     Raises:
         UserError: the run has not succeeded, the data is not what it was trained on, the model is not one of this
-            code's network, or ONNX Runtime and PyTorch do not answer alike.
+            code's network or does not reach the recorded score, or ONNX Runtime and PyTorch do not answer alike.
     """
     if run.status != "succeeded":
         raise UserError(f"Run {run.uuid} is {run.status}, and only a run that succeeded is packaged. See: make best")
@@ -66,6 +67,7 @@ def package(code: Code, run: runs.Run, output: Path = files.BUNDLE, data_file: P
         session = onnxruntime.InferenceSession(draft / files.MODEL, providers=["CPUExecutionProvider"])
         check_parity(model, session, dataset.splits["validation"], dataset.schema.outputs.spread)
         metadata = _metadata(code, run, dataset, session, draft / files.MODEL)
+        _check_score(run, metadata["metrics"][runs.SCORE])
         _write_json(draft / files.METADATA, metadata)
         _write_json(draft / files.RECORDED_ANSWERS, [])
         served = code.serving.Model(draft)
@@ -96,6 +98,16 @@ def check_parity(
             f"The exported model does not answer like the trained one: {classes} of {len(examples)} validation "
             f"examples get another class, and an answer differs by {difference:.1e} of its range (allowed: none, and "
             f"{TOLERANCE:.0e}). No bundle was made."
+        )
+
+
+def _check_score(run: runs.Run, measured: float) -> None:
+    """Refuse a model that is not the one whose score was recorded, and by which the run may have been chosen."""
+    recorded = run.outputs.get(runs.SCORE)
+    if recorded is not None and not abs(measured - recorded) <= SCORE_TOLERANCE:
+        raise UserError(
+            f"Run {run.uuid} recorded the score {recorded:.4f}, and its model scores {measured:.4f}: the record or "
+            f"{run.model} was changed since. Train again, or choose another run: make best"
         )
 
 

@@ -4,23 +4,33 @@ Each finding names a file and a field. A check whose tool is missing says NOT CH
 YAML's syntax, Dockerfiles, shell scripts and CI's files are judged by `make lint`: see .pre-commit-config.yaml.
 """
 
-import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
 from ..errors import UserError
 
-CHECKS = {  # each: the module and its function
-    "polyaxonfiles": ("check_polyaxon", "check_polyaxonfiles"),
-    "kubernetes": ("check_kubernetes", "check_manifests"),
-    "names": ("check_kubernetes", "check_names"),
-    "argo": ("check_argo", "check_argo"),
-    "seldon": ("check_seldon", "check_seldon"),
-    "conda": ("check_conda", "check_conda"),
-}
+CHECKS = ("polyaxonfiles", "kubernetes", "names", "argo", "seldon", "conda")
+
+
+def _check(name: str) -> Callable:
+    """Return one of CHECKS; only then its tool is imported, which may be missing."""
+    match name:
+        case "polyaxonfiles":
+            from .check_polyaxon import check_polyaxonfiles as check
+        case "kubernetes":
+            from .check_kubernetes import check_manifests as check
+        case "names":
+            from .check_kubernetes import check_names as check
+        case "argo":
+            from .check_argo import check_argo as check
+        case "seldon":
+            from .check_seldon import check_seldon as check
+        case "conda":
+            from .check_conda import check_conda as check
+    return check
 
 
 def run(root: Path, names: Sequence[str], stages: click.Group) -> bool:
@@ -32,10 +42,8 @@ def run(root: Path, names: Sequence[str], stages: click.Group) -> bool:
     """
     good = True
     for name in names or CHECKS:
-        module, function = CHECKS[name]
         try:
-            check = getattr(importlib.import_module(f".{module}", __package__), function)
-            findings = list(dict.fromkeys(check(root, stages)))
+            findings = list(dict.fromkeys(_check(name)(root, stages)))
         except (ImportError, UserError) as error:
             package = getattr(error, "name", None)
             reason = f"{package} is not installed; it comes with: make check" if package else error

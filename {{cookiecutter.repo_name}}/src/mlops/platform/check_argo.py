@@ -132,10 +132,11 @@ def _tags(value, place: str, known: set[str]) -> Iterator[Fault]:
 
 def _pods(root: Path, spec: dict, stages: click.Group) -> Iterator[Fault]:
     """Each container as the pod that Argo makes of it."""
+    claims = [{"name": claim["metadata"]["name"]} for claim in spec.get("volumeClaimTemplates") or []]
     for number, template in enumerate(spec["templates"]):
         if "container" in template:
             pod = {key: template.get(key, spec.get(key)) for key in OF_A_POD if key in spec or key in template}
-            pod["volumes"] = [*(spec.get("volumes") or []), *(template.get("volumes") or [])]
+            pod["volumes"] = [*claims, *(spec.get("volumes") or []), *(template.get("volumes") or [])]
             pod["containers"] = [{"name": "main", **template["container"]}]
             for field, message in pod_faults(root, pod, stages):
                 yield f"spec.templates.{number}.{field.replace('containers.0', 'container')}", message

@@ -70,22 +70,21 @@ def _service(item: dict, pods: list[tuple[str, dict, set]]) -> Iterator[Fault]:
 def check_names(root: Path, stages: click.Group) -> Iterator[Finding]:
     """Each secret, account, claim, role and workflow template that a file names: is it there, in that namespace?
 
-    Secrets are made by hand: pyproject.toml lists them, under [tool.cluster].
+    Secrets are made by hand: pyproject.toml lists them, under [tool.cluster.secrets].
     """
     files = list(documents(root, CONTEXT))
     usual = next(document["namespace"] for path, document in files if path.name == "polyaxon-config.yml")
-    anywhere = {("Secret", name) for name in project.cluster(root)["secrets"]} | {("ServiceAccount", "default")}
-    made = {
+    made = {("Secret", name, space) for space, names in project.cluster(root)["secrets"].items() for name in names}
+    made |= {
         (item["kind"], item["metadata"].get("name"), item["metadata"].get("namespace", usual))
         for _, item in files
         if "metadata" in item
     }
     for path, document in files:
         for field, kind, name, namespace in _named(document, usual):
-            if (kind, name, namespace) in made or (kind, name) in anywhere or "{" * 2 in name:
-                continue
-            where = "pyproject.toml, [tool.cluster]" if kind == "Secret" else f"the files for {namespace}"
-            yield Finding(path, field, f"there is no {kind} {name} in {where}")
+            if (kind, name, namespace) not in made and name != "default" and "{" * 2 not in name:
+                where = f"[tool.cluster.secrets] of pyproject.toml for {namespace}" if kind == "Secret" else namespace
+                yield Finding(path, field, f"there is no {kind} {name} in {where}")
 
 
 def _named(document: dict, usual: str) -> Iterator[tuple[str, str, str, str]]:

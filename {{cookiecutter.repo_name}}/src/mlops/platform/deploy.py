@@ -248,6 +248,9 @@ def main(
 ) -> None:  # fmt: skip
     """Deploy the model's image with Seldon."""
     new = given_image(image, run, commit)
+    own = f"{project.images()[0]}/model@"
+    if in_cluster and not new["image"].startswith(own):  # who may submit a workflow chooses what its steps are given
+        raise UserError(f"{new['image']} is no image of this repository's models, {own}sha256:...")
     offline = dry_run and (overlay == "base" or main_image)  # it asks no cluster
     place = "(of this pod)"
     try:

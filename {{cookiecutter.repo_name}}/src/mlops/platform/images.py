@@ -16,6 +16,9 @@ from . import user_errors
 BUILDERS = ["docker", "podman", "buildah"]
 NAMES = sorted(path.name.removesuffix(".Dockerfile") for path in (project.ROOT / "docker").glob("*.Dockerfile"))
 BUILDER = click.option("--builder", type=click.Choice(BUILDERS), help="Default: the first that works here.")
+PLATFORM = click.option(
+    "--platform", default="linux/amd64", help="Of the cluster's nodes, whatever this machine is.", show_default=True
+)
 FLAGS = click.option("--flag", "flags", multiple=True, help="One more word for the builder, such as --flag=--no-cache.")
 
 
@@ -53,10 +56,13 @@ def main() -> None:
 @main.command()
 @BUILDER
 @FLAGS
+@PLATFORM
 @click.option("--accelerator", type=click.Choice(["cpu", "cuda"]), default="cpu", help="For the images with torch.")
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
 @user_errors()
-def build(builder: str | None, flags: tuple[str, ...], accelerator: str, names: tuple[str, ...]) -> None:
+def build(
+    builder: str | None, flags: tuple[str, ...], platform: str, accelerator: str, names: tuple[str, ...]
+) -> None:  # fmt: skip
     """Build the images called NAMES, or all."""
     program = find_builder(builder)
     prefix, version = project.images()
@@ -65,7 +71,7 @@ def build(builder: str | None, flags: tuple[str, ...], accelerator: str, names: 
         dockerfile = f"docker/{name}.Dockerfile"
         if "ARG ACCELERATOR" in (project.ROOT / dockerfile).read_text(encoding="utf-8"):
             arguments["ACCELERATOR"] = accelerator
-        words = [f"--build-arg={key}={value}" for key, value in arguments.items()]
+        words = [f"--platform={platform}", *(f"--build-arg={key}={value}" for key, value in arguments.items())]
         run(program, "build", f"--file={dockerfile}", f"--tag={prefix}/{name}:{version}", *words, *flags, ".")
 
 
@@ -87,12 +93,13 @@ def push(builder: str | None, flags: tuple[str, ...], names: tuple[str, ...]) ->
 @FLAGS
 @user_errors()
 def login(builder: str | None, flags: tuple[str, ...]) -> None:
-    """Log in to the images' registry with an access token of Google's, which is read from the standard input."""
+    """Log in to the images' registry with an access token of Google's, or a JSON key, from the standard input."""
     token = sys.stdin.read().strip()
     if not token:
         raise UserError("No access token came in. Type: gcloud auth print-access-token | make login")
     host = project.images()[0].partition("/")[0]
-    words = ["--username=oauth2accesstoken", "--password-stdin", *flags, host]
+    user = "_json_key" if token.startswith("{") else "oauth2accesstoken"
+    words = [f"--username={user}", "--password-stdin", *flags, host]
     run(find_builder(builder), "login", *words, text=token)
 
 

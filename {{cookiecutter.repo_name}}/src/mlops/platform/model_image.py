@@ -98,17 +98,17 @@ def push_image(program: str, image: str, flags: tuple[str, ...]) -> str:
 
 
 def build_image(
-    program: str, bundle: Path, base: str, image: str, labels: dict[str, str], flags: tuple[str, ...]
+    program: str, bundle: Path, base: str, image: str, platform: str, labels: dict[str, str], flags: tuple[str, ...]
 ) -> None:
     """Build the image of a bundle, and give it its name once it passed the smoke test."""
     if not has(program, base):
-        command = [sys.executable, "-m", f"{__package__}.images", "build", f"--builder={program}", "s2i-builder"]
-        images.run(*command)
+        command = [sys.executable, "-m", f"{__package__}.images", "build", f"--builder={program}"]
+        images.run(*command, f"--platform={platform}", "s2i-builder")
     write_dockerfile(bundle, base, image)
     draft, context = f"{image}-untested", FOLDER.resolve()
     isolation = ["--isolation=chroot"] if program == "buildah" else []  # needs no privileges
-    words = [*isolation, *(f"--label={name}={value}" for name, value in labels.items()), *flags]
-    images.run(program, "build", f"--file={context / 'Dockerfile'}", f"--tag={draft}", *words, str(context))
+    words = [*isolation, f"--platform={platform}", *(f"--label={name}={value}" for name, value in labels.items())]
+    images.run(program, "build", f"--file={context / 'Dockerfile'}", f"--tag={draft}", *words, *flags, str(context))
     try:
         smoke_test(program, draft)
         images.run(program, "tag", draft, image)
@@ -124,14 +124,15 @@ def main() -> None:
 @main.command()
 @images.BUILDER
 @images.FLAGS
+@images.PLATFORM
 @click.option("--bundle", type=click.Path(path_type=Path), default=bundle_files.BUNDLE)
 @click.option("--push", is_flag=True, help="Push it, and keep the digest for make deploy.")
 @click.option("--push-flag", "push_flags", multiple=True, help="One more word for the push.")
 @click.option("--prefix", help="In place of the prefix in pyproject.toml.")
 @user_errors()
 def build(
-    builder: str | None, flags: tuple[str, ...], bundle: Path, push: bool, push_flags: tuple[str, ...],
-    prefix: str | None,
+    builder: str | None, flags: tuple[str, ...], platform: str, bundle: Path, push: bool,
+    push_flags: tuple[str, ...], prefix: str | None,
 ) -> None:  # fmt: skip
     """Make the image of the bundle."""
     metadata = bundle_files.read_metadata(bundle)
@@ -142,7 +143,7 @@ def build(
     run_id, commit = metadata["run"]["uuid"], metadata["code"]["commit"]
     image = f"{prefix or own_prefix}/model:{run_id[:12]}"
     labels = {"run": run_id, "model-digest": metadata["model_digest"], "commit": commit or "none"}
-    build_image(program, bundle, f"{own_prefix}/s2i-builder:{version}", image, labels, flags)
+    build_image(program, bundle, f"{own_prefix}/s2i-builder:{version}", image, platform, labels, flags)
     record = {"image": image, "run": run_id, "commit": commit, "digest": None}
     if push:
         record["digest"] = push_image(program, image, push_flags)
