@@ -401,7 +401,8 @@ def test_no_parameter_enters_the_text_of_a_shell_command():
 def test_the_account_of_the_workflow_changes_deployments_of_models_and_nothing_else():
     documents = list(yaml.safe_load_all((ROOT / K8S / "model-packager.yml").read_text(encoding="utf-8")))
     rules = {item["metadata"]["namespace"]: item["rules"] for item in documents if item["kind"] == "Role"}
-    assert [rule["resources"] for rule in rules["seldon"]] == [["seldondeployments"]]
+    assert [rule["resources"] for rule in rules["seldon"]] == [["seldondeployments"], ["deployments"]]
+    assert rules["seldon"][1]["verbs"] == ["list"]
     assert [rule["resources"] for rule in rules["polyaxon-v1"]] == [["workflowtaskresults"]]
     assert not [item for item in documents if item["kind"].startswith("Cluster")]
     assert not [verb for role in rules.values() for rule in role for verb in rule["verbs"] if verb in ("*", "delete")]
