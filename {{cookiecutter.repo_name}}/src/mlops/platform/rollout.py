@@ -25,7 +25,8 @@ class Look(NamedTuple):
         return self.rolled_out and self.state == "Available"
 
     def __str__(self) -> str:
-        return f"Seldon says {self.state or 'nothing'}{f' ({self.description})' if self.description else ''}"
+        said = f"Seldon says {self.state or 'nothing'}{f' ({self.description})' if self.description else ''}"
+        return said if self.rolled_out else f"not all pods run what was applied, and {said}"
 
 
 def rolled_out(manifest: dict, deployments: list[dict]) -> bool:
