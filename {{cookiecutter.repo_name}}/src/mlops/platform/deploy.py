@@ -1,7 +1,7 @@
 """`make deploy` and `make canary`: the model's image, by its digest, to the cluster of this repository.
 
-Prints what it would apply and to which context, asks, applies it, and waits until Seldon says that it serves. When it
-does not get there, what was deployed before is put back; until then the old pods are kept, and go on answering.
+Prints what it would apply and to which context, asks, applies it, and waits until its pods serve. When they do not get
+there, what was deployed before is put back; until then the old pods are kept, and go on answering.
 The workflow's last step is this program too, with --in-cluster: there the pod's own account says which cluster it is.
 In that image there are only click, PyYAML and the standard library.
 """
@@ -12,8 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -21,15 +19,13 @@ import yaml
 
 from .. import project
 from ..errors import UserError
-from . import user_errors
+from . import rollout, user_errors
 
 SELDON = project.ROOT / "aisg-context/seldon"
 RECORD = Path("build/model-image.json")  # the image that make model-image made last
 NAMESPACE, CANDIDATE = "seldon", "candidate"
 KIND = "seldondeployments.machinelearning.seldon.io"
 DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
-SETTLED = 30  # seconds after which a deployment that stayed available is taken to have had nothing to change
-PAUSE = 3  # seconds between looks
 # The machine's own, which knows how to log in; the environment's where there is none
 PLACES = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
 
@@ -50,12 +46,19 @@ class Cluster:
     def __init__(self, context: str | None) -> None:
         self.words = [f"--namespace={NAMESPACE}"] + ([f"--context={context}"] if context else [])
 
-    def deployed(self, name: str) -> dict | None:
-        """The SeldonDeployment that is there now."""
-        answer = kubectl(*self.words, "get", KIND, name, "--output=json", "--ignore-not-found")
+    def get(self, *words: str) -> dict | None:
+        """Return what kubectl gets, or None where there is none."""
+        answer = kubectl(*self.words, "get", *words, "--output=json", "--ignore-not-found")
         if answer.returncode:
             raise UserError(f"kubectl: {_last_line(answer.stderr)}")
         return json.loads(answer.stdout) if answer.stdout.strip() else None
+
+    def look(self, manifest: dict) -> rollout.Look:
+        """Return how far the cluster is with a manifest that was applied."""
+        name = manifest["metadata"]["name"]
+        status = (self.get(KIND, name) or {}).get("status") or {}
+        made = (self.get("deployments.apps", f"--selector=seldon-deployment-id={name}") or {}).get("items", [])
+        return rollout.Look(status.get("state"), status.get("description"), rollout.rolled_out(manifest, made))
 
     def apply(self, manifest: dict) -> None:
         answer = kubectl(*self.words, "apply", "--filename=-", text=json.dumps(manifest))
@@ -173,39 +176,23 @@ def restorable(deployed: dict) -> dict:
     return {"apiVersion": deployed["apiVersion"], "kind": deployed["kind"], "metadata": kept, "spec": deployed["spec"]}
 
 
-def wait(look: Callable[[], dict | None], timeout: float, now=time.monotonic, sleep=time.sleep) -> str:
-    """Wait until Seldon says that it serves; return the reason when it does not, else "".
-
-    Right after a change the state is still the old one's: Available counts once another state was seen, or when nothing
-    moved for SETTLED seconds.
-    """
-    began, moved, state = now(), False, ""
-    while now() - began < timeout:
-        status = (look() or {}).get("status") or {}
-        state = status.get("state", "")
-        if state == "Failed":
-            return f"Seldon says Failed: {status.get('description') or 'without a description'}"
-        moved |= state != "Available"
-        if state == "Available" and (moved or now() - began >= SETTLED):
-            return ""
-        sleep(PAUSE)
-    return f"after {timeout:g} s it is {state or 'without a state'}"
-
-
 def roll_out(cluster: Cluster, manifest: dict, before: dict | None, timeout: float) -> None:
-    """Apply and wait; put back what was there when it does not get ready."""
+    """Apply and wait; put back what was there when the pods do not get there."""
     name = manifest["metadata"]["name"]
+    cluster.look(manifest)  # who may not look is told so before anything changes
     cluster.apply(manifest)
-    reason = wait(lambda: cluster.deployed(name), timeout)
-    if not reason:
+    seen = rollout.wait(lambda: cluster.look(manifest), timeout)
+    if seen.serves:
         address = f"http://<gateway>:8003/seldon/{NAMESPACE}/{name}/api/v1.0/predictions"
         click.echo(f"{name} serves. Ask it: make predict URL={address}")
         return
-    look = f"See kubectl --namespace={NAMESPACE} describe sdep {name} and its pods' logs."
+    hint = f"See kubectl --namespace={NAMESPACE} describe sdep {name} and its pods' logs."
+    if seen.rolled_out:
+        raise UserError(f"Its pods run, but {seen}: it may get no requests. It is left as it is. {hint}")
     if before is None:
-        raise UserError(f"It does not serve: {reason}. It was the first, so it is left as it is. {look}")
+        raise UserError(f"It does not serve: {seen}. It was the first, so it is left as it is. {hint}")
     cluster.apply(restorable(before))
-    raise UserError(f"It does not serve: {reason}. What was deployed before was put back. {look}")
+    raise UserError(f"It does not serve: {seen}. What was deployed before was put back. {hint}")
 
 
 def given_image(image: str | None, run: str | None, commit: str | None) -> dict:
@@ -262,7 +249,7 @@ def main(
         place = f"(none: {error})"
     cluster = Cluster(context)
     name = yaml.safe_load((SELDON / "base/deployment.yml").read_text(encoding="utf-8"))["metadata"]["name"]
-    before = None if offline else cluster.deployed(name)
+    before = None if offline else cluster.get(KIND, name)
     images = {"main": new}
     if overlay != "base":
         images = {"main": given_image(main_image, None, None) if main_image else main_of(before), CANDIDATE: new}
