@@ -185,10 +185,10 @@ MISTAKES = {
     ),
     "a mount of a volume that there is not": (
         f"{FILES}/train.yml",
-        "{name: gcp-service-account, mountPath",
-        "{name: gcp-service-acount, mountPath",
+        "    resources:\n",
+        "    volumeMounts: [{name: gcp-service-acount, mountPath: /key}]\n    resources:\n",
         "polyaxonfiles",
-        ["train.yml", "spec.containers.0.volumeMounts.0", "gcp-service-acount"],
+        ["train.yml", "spec.containers.0.volumeMounts", "gcp-service-acount"],
     ),
     "a probe of another port than the service has": (
         f"{FILES}/jupyter-service.yml",
