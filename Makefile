@@ -62,6 +62,15 @@ test-all: test team ## Run every test: about an hour on two cores, with 3 GB to 
 	$(MAKE) --no-print-directory test-machinery
 	$(MAKE) --no-print-directory test-machinery ARGS="-m slow --durations=10"
 
+# What it starts is built once, outside the repository; KUBECONFIG_FOR_TESTS=FILE uses a cluster of yours instead.
+CLUSTER_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cookiecutter-polyaxon-argo-seldon
+export CLUSTER_CACHE
+
+.PHONY: test-api
+test-api: $(VENV)/.has-test ## Apply what is rendered to a real API server, with Argo's controller (ARGS="-k deploy")
+	@[ -n "$$KUBECONFIG_FOR_TESTS" ] || tests/cluster/build.sh '$(CLUSTER_CACHE)'
+	$(PYTHON) -m pytest -n 0 tests/cluster $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.has-lint ## Hold every file to .pre-commit-config.yaml; it mends what it can (ARGS=types for one of its hooks)
 	@PATH="$(abspath $(VENV))/bin:$$PATH" pre-commit run --all-files --show-diff-on-failure $(ARGS)
