@@ -80,7 +80,7 @@ def look(venv: str, serving_venv: str) -> list[tuple[str, str | None, str, str]]
 def main() -> int:
     needs = look(os.environ.get("VENV", ".venv"), os.environ.get("SERVING_VENV", ".venv-serving"))
     for what, found, verbs, remedy in needs:
-        print(f"{'ok' if found else 'MISSING':8}{what:26}{found or f'for: {verbs}. Type or see: {remedy}'}")
+        print(f"{'ok' if found else 'MISSING':8}{what:24}  {found or f'for: {verbs}. Type or see: {remedy}'}")
     laptop = all(found for _, found, verbs, remedy in needs if verbs == "all" or remedy == SETUP)
     print("The laptop path works: make pipeline" if laptop else "The laptop path does not work yet: see MISSING above.")
     return not laptop
