@@ -26,9 +26,8 @@ def doctor(bake, tmp_path):
         command = ["make", "doctor", f"VENV={tmp_path}/venv", f"SERVING_VENV={tmp_path}/serving"]
         run.done = subprocess.run(command, cwd=bake(), env=around, capture_output=True, text=True, check=False)
         assert "Traceback" not in run.done.stderr
-        return {
-            line[8:34].strip(): line for line in run.done.stdout.splitlines() if line[:8].strip() in ("ok", "MISSING")
-        }
+        lines = [line for line in run.done.stdout.splitlines() if line[:8].strip() in ("ok", "MISSING")]
+        return {line[8:].partition("  ")[0]: line for line in lines}
 
     return run
 
