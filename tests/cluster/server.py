@@ -123,7 +123,7 @@ def start_api(programs: Programs, folder: Path) -> Path:
 def start_argo(programs: Programs, kubeconfig: Path) -> None:
     """Start Argo's controller, as the administrator."""
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIG, "namespace": "argo"},
-              "data": {"metricsConfig": "enabled: false", "executor": "resources: {}"}}  # fmt: skip
+              "data": {"metricsConfig": "enabled: false\n", "executor": "resources: {}\n"}}  # fmt: skip
     kubectl(kubeconfig, "create", "namespace", "argo")
     kubectl(kubeconfig, "create", "--filename=-", text=json.dumps(config))
     argo = programs.start(

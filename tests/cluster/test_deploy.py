@@ -16,7 +16,8 @@ import pytest
 
 from .conftest import SELDON, Cluster, manifests, templates, until
 
-OLD, NEW = (f"registry/model@sha256:{digit * 64}" for digit in "ab")
+PREFIX = "asia.gcr.io/my-gcp-project/digit-reader"  # of the default answers
+OLD, NEW = (f"{PREFIX}/model@sha256:{digit * 64}" for digit in "ab")
 NAMESPACE = "--namespace=seldon"
 # The program as it is, but for how often it looks and how long Seldon must go on saying Failed
 PROGRAM = "from mlops.platform import deploy, rollout; rollout.PAUSE, rollout.SETTLED = 0.2, {}; deploy.main()"

@@ -49,7 +49,7 @@ def test_ctrl_c_while_it_starts_leaves_no_server(tmp_path, environment, start):
 
 def test_the_dashboard_shows_a_run_and_its_curve_and_later_the_next(browser, stage, apart, environment):
     # Long enough for some seconds, because the chart's axis is time, in whole seconds.
-    stage("train", "--name", "first-of-two", "--epochs", "30", cwd=apart)
+    stage("train", "--name", "first-of-two", "--epochs", "8", cwd=apart)
     with dashboard(apart / "outputs", environment) as (address, lines):
         assert shows(browser, f"{address}/ui/default/{PROJECT}/runs", "first-of-two")
         run = next(run for run in runs.recorded() if run.name == "first-of-two")
