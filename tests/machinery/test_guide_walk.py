@@ -81,6 +81,7 @@ def is_as_shown(block: Block, printed: str) -> bool:
     if block.output is None:
         return True
     expected = block.output.replace("....", "...")  # 0.... is a number, and doctest would ask for a second point
+    printed = re.sub(r"^Loading .*\n", "", printed, flags=re.MULTILINE)  # progress, on its own line
     return doctest.OutputChecker().check_output(expected, printed, EXPECTED)
 
 
