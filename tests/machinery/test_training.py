@@ -1,6 +1,7 @@
 """train: it learns, the same seed gives the same model, and a stopped or killed run goes on to the same end."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -157,10 +158,10 @@ def stopped(start, command, environment, apart):
     return run
 
 
-SIGTERM = pytest.param(signal.SIGTERM, marks=pytest.mark.slow, id="SIGTERM")
+SIGNALS = {"SIGINT": signal.SIGINT} | ({"SIGTERM": signal.SIGTERM} if "EXHAUSTIVE" in os.environ else {})
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, id="SIGINT"), SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS.values(), ids=SIGNALS)
 def test_a_stopped_run_says_so_and_goes_on_to_the_same_end(number, stopped, stage, apart, uninterrupted):
     code, errors, uuid = stopped(number)
     assert code == 128 + number
