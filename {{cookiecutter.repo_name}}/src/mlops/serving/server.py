@@ -54,7 +54,7 @@ class Server(uvicorn.Server):
     """Calls `ready` once it answers, and serves until SIGTERM or SIGINT, and until every request is answered."""
 
     def __init__(self, application: Any, ready: Callable[[], None]) -> None:
-        self.ready = ready
+        self.application, self.ready = application, ready
         super().__init__(
             uvicorn.Config(
                 application, http=Connection, ws="none", lifespan="off", log_level="warning", access_log=False,
@@ -73,7 +73,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets=None) -> None:
         """Tell each caller that its connection closes, before it does: a request on a closed one would be lost."""
         (listener,) = sockets
-        self.config.app.closing = True
+        self.application.closing = True
         await self._wait_for_connections(limits.LINGER_SECONDS)
         with contextlib.suppress(BlockingIOError):
             while True:  # callers that the kernel has accepted already
