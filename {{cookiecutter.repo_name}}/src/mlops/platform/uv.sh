@@ -27,6 +27,8 @@ for pair in index-url:UV_DEFAULT_INDEX extra-index-url:UV_INDEX find-links:UV_FI
 done
 # As pip: the system's certificates, and of several places the one that has the version
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}" UV_INDEX_STRATEGY="${UV_INDEX_STRATEGY:-unsafe-best-match}"
+# As pip, too: Python compiles a package once, here, and not at each start where it may not write (an image)
+export UV_COMPILE_BYTECODE="${UV_COMPILE_BYTECODE:-1}"
 [ "$1 $2" = "pip install" ] || exec "$python" -m uv "$@"
 # Say what is downloaded and how it ends, but not each package that was installed, and of an error's causes the last
 { "$python" -m uv "$@" 2>&1 || echo failed; } | while IFS= read -r line; do
