@@ -124,6 +124,18 @@ MISTAKES = {
     "a claim that one node alone can write": (
         f"{K8S}/volume.yml", "[ReadWriteMany]", "[ReadWriteOnce]", "kubernetes", ["volume.yml", "spec.accessModes"],
     ),
+    "a claim of the team's volume that none of its pods can write": (
+        f"{K8S}/volume.yml", "[ReadWriteMany]", "[ReadOnlyMany]", "kubernetes", ["volume.yml", "spec.accessModes"],
+    ),
+    "a claim of the packaging workflow's that can be written": (
+        f"{K8S}/read-only-volume.yml", "  accessModes: [ReadOnlyMany]\n  storageClassName: \"\"\n  volumeName",
+        "  accessModes: [ReadWriteMany]\n  storageClassName: \"\"\n  volumeName", "kubernetes",
+        ["read-only-volume.yml", "spec.accessModes"],
+    ),
+    "a claim that is called as the account that every namespace has": (
+        f"{ARGO}/package-model.yml", "{claimName: polyaxon-v1-data, ", "{claimName: default, ", "names",
+        ["package-model.yml", "default"],
+    ),
     "a verb that Kubernetes does not have": (
         f"{K8S}/model-packager.yml", "verbs: [create, patch]", "verbs: [create, apply]", "kubernetes",
         ["model-packager.yml", "rules.0.verbs", "apply"],

@@ -12,11 +12,13 @@ from .serving.bundle_files import BUNDLE
 from .team import Team
 
 PATH = click.Path(path_type=Path)
+SERVED = click.option("--bundle", type=PATH, default=BUNDLE)
+PORT = click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
 
 
 @click.command()
-@click.option("--bundle", type=PATH, default=BUNDLE)
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@SERVED
+@PORT
 def serve(bundle: Path, port: int) -> None:
     """Serve a bundle until Ctrl-C."""
     from . import local_server
@@ -28,8 +30,8 @@ def serve(bundle: Path, port: int) -> None:
 
 
 @click.command("try")
-@click.option("--bundle", type=PATH, default=BUNDLE)
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@SERVED
+@PORT
 def try_model(bundle: Path, port: int) -> None:
     """Try a bundle's model by hand, on a page in the browser, until Ctrl-C."""
     from . import page

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+POLYAXON = Path("aisg-context/polyaxon")  # Polyaxonfiles, presets and the chart's values
 OWNER = "default"  # of the Polyaxon project, in the community edition
 
 

@@ -82,7 +82,8 @@ def check_names(root: Path, stages: click.Group) -> Iterator[Finding]:
     }
     for path, document in files:
         for field, kind, name, namespace in _named(document, usual):
-            if (kind, name, namespace) not in made and name != "default" and "{" * 2 not in name:
+            known = (kind, name, namespace) in made or (kind, name) == ("ServiceAccount", "default")
+            if not known and "{" * 2 not in name:
                 where = f"[tool.cluster.secrets] of pyproject.toml for {namespace}" if kind == "Secret" else namespace
                 yield Finding(path, field, f"there is no {kind} {name} in {where}")
 

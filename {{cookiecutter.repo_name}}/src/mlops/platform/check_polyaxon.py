@@ -13,7 +13,7 @@ from .. import project
 from . import compilation
 from .manifests import Fault, Finding, leaves, pod_faults
 
-CONFIG = compilation.FOLDER / "polyaxon-config.yml"
+CONFIG = project.POLYAXON / "polyaxon-config.yml"
 
 
 def check_polyaxonfiles(root: Path, stages: click.Group) -> Iterator[Finding]:
@@ -24,10 +24,10 @@ def check_polyaxonfiles(root: Path, stages: click.Group) -> Iterator[Finding]:
     except Exception as error:  # Polyaxon has no one exception for a file that is wrong
         yield Finding(CONFIG, *_explained(error))
         return
-    files = sorted((root / compilation.FOLDER / "polyaxonfiles").glob("*.yml"))
+    files = sorted((root / project.POLYAXON / "polyaxonfiles").glob("*.yml"))
     for path in files:
         yield from (Finding(path.relative_to(root), *fault) for fault in _faults(root, path, stages))
-    for preset in sorted((root / compilation.FOLDER / "presets").glob("*.yml")):
+    for preset in sorted((root / project.POLYAXON / "presets").glob("*.yml")):
         for path in files:
             if yaml.safe_load(path.read_text(encoding="utf-8")).get("run", {}).get("kind", "dag") != "dag":
                 yield from (Finding(preset.relative_to(root), *fault) for fault in _faults(root, path, stages, preset))

@@ -33,7 +33,6 @@ from polyaxon.tuners.random_search import RandomSearchManager
 from .. import project
 from ..errors import UserError
 
-FOLDER = Path("aisg-context/polyaxon")
 SEARCHES = {"random": RandomSearchManager, "grid": GridSearchManager, "mapping": MappingManager}
 
 warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
@@ -41,7 +40,7 @@ warnings.filterwarnings("ignore", message="Pydantic serializer warnings", catego
 
 def use_platform(root: Path = project.ROOT) -> AgentConfig:
     """Compile from now on with the repository's own platform configuration, as the platform's agent would."""
-    config = yaml.safe_load((root / FOLDER / "polyaxon-config.yml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((root / project.POLYAXON / "polyaxon-config.yml").read_text(encoding="utf-8"))
     settings.AGENT_CONFIG = AgentConfig.from_dict(
         {
             "namespace": config["namespace"],

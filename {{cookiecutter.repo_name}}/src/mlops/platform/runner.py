@@ -33,7 +33,7 @@ def main(file: str, params: tuple[str, ...], concurrency: int | None, dry_run: b
     The container's command runs as a process. Images, secrets, resources, presets, retries and schedules are for the
     cluster.
     """
-    folder = project.ROOT / "aisg-context/polyaxon/polyaxonfiles"
+    folder = project.ROOT / project.POLYAXON / "polyaxonfiles"
     path = Path(file) if Path(file).is_file() else folder / f"{file.removesuffix('.yml')}.yml"
     if not path.is_file():
         known = ", ".join(sorted(each.stem for each in folder.glob("*.yml")))
