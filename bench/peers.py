@@ -219,7 +219,7 @@ def measure(peers: Peers, rounds: int, seconds: float, warm_up: float = 0.3) -> 
 
 
 def tables(rates: dict, starts: dict, weights: dict) -> str:
-    """What `measure` found, as Markdown; each peer's ratio is ours over theirs."""
+    """Format what `measure` found as Markdown; a ratio is ours divided by the peer's."""
     names = list(starts)
     head = ["images", "form", "connections", *names, *(f"ours / {name}" for name in names[1:])]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]

@@ -1,4 +1,4 @@
-"""What the tests share: the template, its rules as a module, and repositories made once and read by many tests."""
+"""Shared by the tests: the template, its rules as a module, and repositories made once and read by many tests."""
 
 import json
 import os

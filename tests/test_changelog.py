@@ -1,4 +1,4 @@
-"""What changes for a team is told: by files in changelog.d, which become a section of CHANGELOG.md at a release."""
+"""Files in changelog.d become a section of CHANGELOG.md at a release, and a branch without one is refused."""
 
 import shutil
 import sysconfig

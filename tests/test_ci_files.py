@@ -55,7 +55,7 @@ def test_every_command_of_a_job_is_a_verb_that_there_is(make_repository, ci_comm
 
 @pytest.mark.parametrize("provider", WITH_CI)
 def test_every_program_that_ci_names_is_in_the_repository(make_repository, provider):
-    """What it starts itself, beside the verbs: modules of src/ and scripts."""
+    """Return the modules of src/ and the scripts that a command starts itself."""
     repository = make_repository(ci_provider=provider)
     files = [*(repository / ".github/workflows").glob("*.yml"), *repository.glob(".gitlab-ci.yml")]
     text = "".join(path.read_text(encoding="utf-8") for path in files)

@@ -59,7 +59,7 @@ class Person:
         return True
 
     def asked(self):
-        """What is on the screen since the last question, in one line."""
+        """Return the screen since the last question, as one line."""
         text = " ".join(self.shown().split())
         return text[max((found.start() for found in re.finditer(r"\d+ of 14\.", text)), default=0) :]
 

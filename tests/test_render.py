@@ -1,4 +1,4 @@
-"""What a repository is made of: for every pair of choices each file parses, and none keeps a leftover."""
+"""For every pair of choices, each rendered file parses and holds no leftover of the template."""
 
 import ast
 import itertools
@@ -213,7 +213,7 @@ def test_what_is_copied_holds_no_jinja_and_covers_the_source():
 
 
 def test_no_python_file_holds_jinja(bake):
-    """Whatever the answers are, it is the file that is in the template: so it can be read, linted and tested there."""
+    """A copied file is the template's own file, for any answers, so it can be linted and tested in the template."""
     root = TEMPLATE / "{{cookiecutter.repo_name}}"
     repository = bake(project_name="9 Lives of Ünïcode", src_package_name="zz")
     sources = [path for path in tracked(root) if path.endswith(".py") and (root / path).is_file()]

@@ -19,7 +19,7 @@ NAMES = [WHERE, *(name for name in QUESTIONS if not name.startswith("_"))]
 
 
 class Refused(Exception):
-    """What was wrong, the rule and what to type next, as sentences."""
+    """Say what was wrong, the rule, and what to type next."""
 
 
 def user_settings(config_file: str | None, default_config: bool, check: bool = True) -> dict:

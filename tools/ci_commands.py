@@ -19,7 +19,7 @@ GITHUB, GITLAB = Path(".github/workflows/ci.yml"), Path(".gitlab-ci.yml")
 
 
 def commands(repository: Path, job: str) -> list[str]:
-    """What a job of the CI file runs, in its order; on GitHub without the steps that have a condition."""
+    """Return the commands of a job in the CI file, in order; on GitHub, without steps that have a condition."""
     if (repository / GITHUB).is_file():
         steps = yaml.safe_load((repository / GITHUB).read_text(encoding="utf-8"))["jobs"][job]["steps"]
         return [step["run"] for step in steps if "run" in step and "if" not in step]

@@ -1,4 +1,4 @@
-"""What a person may want done in a new repository: git, with a first commit, and `make setup`."""
+"""Offer the first steps in a new repository: git with a first commit, and `make setup`."""
 
 import os
 import shlex

@@ -25,7 +25,7 @@ HEALTHY = ["state Creating", f"deployment {NEW}", "roll out", "state Available"]
 
 
 class Operator:
-    """What Seldon's operator and the Deployment's controller would write, one word at a time."""
+    """Stand in for Seldon's operator and the Deployment's controller; write one word of a story at a time."""
 
     def __init__(self, cluster: Cluster, name: str) -> None:
         self.cluster, self.name = cluster, name

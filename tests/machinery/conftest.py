@@ -1,4 +1,4 @@
-"""What the tests of the machinery share: a baked repository, and a folder in which its stages were run once each.
+"""Shared by the tests of the machinery: a baked repository, and a folder in which each of its stages was run once.
 
 They run in the working environment that `make setup` makes, with PYTHONPATH at the repository's source:
 TEAM_REPOSITORY is a repository that was baked with the default answers, SERVING_VENV its serving environment.
@@ -38,7 +38,7 @@ def workplace(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def team():
-    """What the baked repository's package hands to mlops."""
+    """Return what the baked repository's package hands to mlops."""
     return TEAM
 
 
@@ -85,7 +85,7 @@ def end(process: subprocess.Popen) -> None:
 
 @pytest.fixture(scope="session")
 def command() -> list[str]:
-    """What starts a stage, as the Makefile does it."""
+    """Return the words that start a stage, as in the Makefile."""
     return [sys.executable, "-m", PACKAGE]
 
 

@@ -1,4 +1,4 @@
-"""What the last change was is what is served: another network, another schema, and what does not change a model."""
+"""The pipeline serves the model of the current code and schema; what cannot change a model repeats nothing."""
 
 import re
 import shutil

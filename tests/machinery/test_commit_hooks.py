@@ -1,4 +1,4 @@
-"""What git refuses to commit once `make hooks` was typed: secrets, however they are added, and what does not belong."""
+"""After `make hooks` git refuses secrets, even when they are added by force, and files that do not belong in git."""
 
 import json
 import os

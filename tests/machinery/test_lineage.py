@@ -110,7 +110,7 @@ def test_a_repository_of_another_user_gives_gits_own_words_and_no_commit(reposit
 
 
 def test_git_is_understood_in_every_language(repository, tmp_path, monkeypatch, capfd):
-    """Where git speaks German to its user, "not a git repository" is still no reason to worry anybody."""
+    """The message "not a git repository" is understood in German too, and is no reason for a warning."""
     words = 'test "$LC_ALL" = C && echo "fatal: not a git repository" || echo "fatal: kein Git-Repository"'
     write(tmp_path / "bin/git", f"#!/bin/sh\nexec >&2\n{words}\nexit 128\n").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
@@ -143,7 +143,7 @@ def test_a_clone_in_a_workspace_has_its_own_commit_and_not_the_images(repository
 def test_a_run_records_the_commit_of_the_repository_that_its_code_is_in(
     repository, team, environment, workplace, data_file, tmp_path
 ):
-    """Wherever it is typed, and whatever a hook says."""
+    """The working directory and git's variables for hooks make no difference."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(team.package.parent, repository / "src", dirs_exist_ok=True, ignore=ignored)
     shutil.copy(team.package.parents[1] / "pyproject.toml", repository)

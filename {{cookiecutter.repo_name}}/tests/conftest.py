@@ -1,4 +1,4 @@
-"""What the tests share: the package's modules, its data, and one model trained on a part of it."""
+"""Shared by the tests: the package's modules, its data, and one model trained on a part of it."""
 
 import pkgutil
 from pathlib import Path
@@ -16,7 +16,7 @@ FEW = 200  # examples to learn from: enough for a second
 
 @pytest.fixture(scope="session")
 def team():
-    """What `__main__.py` hands to mlops."""
+    """Return what `__main__.py` hands to mlops."""
     return pkgutil.resolve_name(f"{PACKAGE.name}.__main__:TEAM")
 
 

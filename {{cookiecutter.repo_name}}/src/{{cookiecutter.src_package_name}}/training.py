@@ -32,7 +32,7 @@ def option(default: Any, help: str, **limits: Any) -> Any:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What decides a model, together with the data and the code. Each is an option of `train`."""
+    """Hyperparameters: with the data and the code they decide the model. Each is an option of `train`."""
 
     recipe: str = option("default", "Adam with a one-cycle schedule, or SGD.", choices=list(RECIPES))
     batch_size: int = option(64, "Examples in a training step. Default: the recipe's, 64 or 128.", min=1)
