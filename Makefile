@@ -79,6 +79,11 @@ lint: $(VENV)/.has-lint ## Hold every file to .pre-commit-config.yaml; it mends 
 bench: $(VENV)/.has-test ## Measure what a team gets beside its peers; writes docs/benchmarks.md (ARGS=--short only tries it)
 	$(PYTHON) bench/peers.py $(ARGS)
 
+.PHONY: picture
+picture: team ## Write the README's picture, docs/digits.png, from the pipeline of that repository
+	@$(MAKE) --no-print-directory -C $(TEAM_REPOSITORY) pipeline VENV=$(TEAM_VENV) SERVING_VENV=$(TEAM_SERVING_VENV)
+	cp $(TEAM_REPOSITORY)/build/answers.png docs/digits.png
+
 .PHONY: lock
 lock: $(VENV)/.has-test ## Write the locks of a team's repository anew (ARGS=--upgrade); needs PyPI
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \

@@ -134,3 +134,8 @@ def make_repository(tmp_path_factory, settings_file) -> Callable[..., Path]:
         return made[key]
 
     return make
+
+
+@pytest.fixture(scope="module")
+def good_context():
+    return context_of()

@@ -157,9 +157,42 @@ def spoilt(bundle: Path, folder: Path) -> dict[str, Path]:
     return {"one bit of the model flipped": corrupted, "one recorded answer turned round": differing}
 
 
+def push_two_models(repository: Path, host: str) -> dict:
+    """Make and push the images of two runs; the second adds two blobs to the registry. Return its record."""
+    known: dict[str, int] = {}
+    for number, path in enumerate(sorted((repository / "outputs/runs").iterdir())[:2], 1):
+        run("make", "package", f"RUN={path.name}", cwd=repository)
+        began = time.monotonic()
+        model_image(repository, host)
+        record = json.loads((repository / "build/model-image.json").read_text())
+        pushed = blobs(host, f"{repository.name}/model", record["digest"])
+        new = {digest: count for digest, count in pushed.items() if digest not in known}
+        known |= pushed
+        megabytes = size(record["image"]) / 1e6
+        say(
+            f"model {number}: {megabytes:.0f} MB, {len(pushed)} blobs of {sum(pushed.values())} bytes, "
+            f"{len(new)} of {sum(new.values())} new in the registry", began,
+        )  # fmt: skip
+        assert size(record["image"]) - size(BASE) <= MOST, "the image is too large"
+    assert len(new) == 2 and sum(new.values()) < 1e6, "a second model adds more than itself"
+    return record
+
+
+def refuse_spoilt(repository: Path, host: str, folder: Path) -> None:
+    """No image is made of a spoilt bundle; show the reason that is given."""
+    for what, copy in spoilt(repository / "build/bundle", folder).items():
+        shutil.copytree(copy, repository / "build/spoilt")
+        try:
+            printed = model_image(repository, host, "--bundle=build/spoilt", fails=True)
+        finally:
+            shutil.rmtree(repository / "build/spoilt")
+        lines = [line for line in printed.splitlines() if not line.startswith(("STEP", "buildah"))]
+        reasons = [line for line in lines if "REFUSED" in line or "rror:" in line or "bundle" in line]
+        say(f"{what}:\n  " + "\n  ".join(reasons))
+
+
 def main(repository: Path) -> None:
     python = Path(os.environ.get("VENV", repository / ".venv")) / "bin/python"
-    bundle = repository / "build/bundle"
     with tempfile.TemporaryDirectory() as name, registry(Path(name)) as host:
         folder = Path(name)
         began = time.monotonic()
@@ -169,23 +202,7 @@ def main(repository: Path) -> None:
             if f"/{repository.name}/s2i-builder:" in line
         )  # fmt: skip
         say(f"builder: {size(builder) / 1e6:.0f} MB, base {size(BASE) / 1e6:.0f} MB", began)
-        runs = sorted(path.name for path in (repository / "outputs/runs").iterdir())[:2]
-        known: dict[str, int] = {}
-        for number, run_id in enumerate(runs, 1):
-            run("make", "package", f"RUN={run_id}", cwd=repository)
-            began = time.monotonic()
-            model_image(repository, host)
-            record = json.loads((repository / "build/model-image.json").read_text())
-            pushed = blobs(host, f"{repository.name}/model", record["digest"])
-            new = {digest: count for digest, count in pushed.items() if digest not in known}
-            known |= pushed
-            megabytes = size(record["image"]) / 1e6
-            say(
-                f"model {number}: {megabytes:.0f} MB, {len(pushed)} blobs of {sum(pushed.values())} bytes, "
-                f"{len(new)} of {sum(new.values())} new in the registry", began,
-            )  # fmt: skip
-            assert size(record["image"]) - size(BASE) <= MOST, "the image is too large"
-        assert len(new) == 2 and sum(new.values()) < 1e6, "a second model adds more than itself"
+        record = push_two_models(repository, host)
         image = f"{record['image'].rpartition(':')[0]}@{record['digest']}"
         run("buildah", "rmi", record["image"])
         began = time.monotonic()
@@ -197,16 +214,7 @@ def main(repository: Path) -> None:
         found = run("buildah", "run", "--isolation=chroot", container, "--", "pip", "list")
         run("buildah", "rm", container)
         assert "torch" not in found and "onnxruntime" in found, found
-        for what, copy in spoilt(bundle, folder).items():
-            shutil.copytree(copy, repository / "build/spoilt")
-            try:
-                printed = model_image(repository, host, "--bundle=build/spoilt", fails=True)
-            finally:
-                shutil.rmtree(repository / "build/spoilt")
-            reasons = [
-                line for line in printed.splitlines() if "REFUSED" in line or "rror:" in line or "bundle" in line
-            ]
-            say(f"{what}:\n  " + "\n  ".join(line for line in reasons if not line.startswith(("STEP", "buildah"))))
+        refuse_spoilt(repository, host, folder)
         run("buildah", "rmi", "--force", image)
 
 
