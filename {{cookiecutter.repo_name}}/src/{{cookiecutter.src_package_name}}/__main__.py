@@ -1,4 +1,4 @@
-"""The stages as commands, `python -m PACKAGE STAGE`: what this package gives, put together by mlops."""
+"""The stages as commands: `python -m PACKAGE STAGE`."""
 
 from pathlib import Path
 

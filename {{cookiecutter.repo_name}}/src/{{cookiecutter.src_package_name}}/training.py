@@ -1,7 +1,6 @@
 """Training: the hyperparameters, the loop, one evaluation.
 
-Whatever a loop needs around it (checkpoints, resuming, tracking, several processes, progress) is the job's; see
-mlops/trainer.py for what a job gives.
+Checkpoints, resuming, tracking, several processes and progress are the job's: see mlops/trainer.py.
 """
 
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def option(default: Any, help: str, **limits: Any) -> Any:
-    """A hyperparameter: what it is by default, what `train --help` says of it, and the values that it may have."""
+    """Declare a hyperparameter: its default, its text in `train --help`, and the values that it may have."""
     return field(default=default, metadata={"help": help, **limits})
 
 
@@ -37,10 +36,10 @@ class Hyperparameters:
     recipe: str = option("default", "Adam with a one-cycle schedule, or SGD.", choices=list(RECIPES))
     batch_size: int = option(64, "Examples in a training step. Default: the recipe's, 64 or 128.", min=1)
     test_batch_size: int = option(1000, "Examples in a step of the evaluation; changes no result.", min=1)
-    epochs: int = option(model.EPOCHS, "Times to go through the training examples.", min=1)
-    train_steps: int = option(0, "At most so many steps in all; 0: no limit.", min=0)
+    epochs: int = option(model.EPOCHS, "Passes over the training examples.", min=1)
+    train_steps: int = option(0, "Maximum number of training steps; 0 for no limit.", min=0)
     lr: float = option(5e-3, "Learning rate: peak 0.005 (default), constant 0.01 (article).", above=0)
-    momentum: float | None = option(None, "Of SGD, in the recipe article: 0.5.", min=0, below=1)
+    momentum: float | None = option(None, "Momentum of SGD, for the recipe article alone (default 0.5).", min=0, below=1)
     seed: int = option(1, "Same seed, same result.", min=0)
 
 
