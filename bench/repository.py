@@ -38,7 +38,7 @@ def sweep_table(repository: Path, python: Path) -> str:
     took = {}
     for name, words in (("as many at a time as there are cores", []), ("one after the other", ["--concurrency", "1"])):
         began = time.perf_counter()
-        group = [python, "-m", "mlops.platform.runner", "hparam-group", *words]
+        group = [str(python), "-m", "mlops.platform.runner", "hparam-group", *words]
         environment = with_source(repository)
         subprocess.run(group, cwd=repository, env=environment, check=True, stdout=subprocess.DEVNULL)
         took[name] = time.perf_counter() - began

@@ -39,7 +39,7 @@ class Hyperparameters:
     epochs: int = option(model.EPOCHS, "Passes over the training examples.", min=1)
     train_steps: int = option(0, "Maximum number of training steps; 0 for no limit.", min=0)
     lr: float = option(5e-3, "Learning rate: peak 0.005 (default), constant 0.01 (article).", above=0)
-    momentum: float | None = option(None, "Momentum of SGD, for the recipe article alone (default 0.5).", min=0, below=1)
+    momentum: float | None = option(None, "Momentum of SGD, in the recipe article (default 0.5).", min=0, below=1)
     seed: int = option(1, "Same seed, same result.", min=0)
 
 
