@@ -37,8 +37,13 @@ def test_what_is_said_to_be_in_a_test_has_that_test():
     assert said and said <= there
 
 
+def test_the_guide_stays_short():
+    pages = list((TEMPLATE / "{{cookiecutter.repo_name}}/aisg-context/guide-site/docs").glob("*.md"))
+    assert pages and sum(len(page.read_text(encoding="utf-8").splitlines()) for page in pages) <= 1500
+
+
 class Page(HTMLParser):
-    """The title of a page, the name in its header, what its first chapter begins with, and all its tags."""
+    """The title of a page, the name in its header, and all its tags."""
 
     def __init__(self, page: str):
         super().__init__(convert_charrefs=True)

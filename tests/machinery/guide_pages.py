@@ -8,74 +8,72 @@ from pathlib import Path
 
 import tree_sitter_bash
 import tree_sitter_pwsh
-import yaml
 from bs4 import BeautifulSoup
 from conftest import ROOT
 from tree_sitter import Language, Node, Parser
 
 GUIDE = ROOT / "aisg-context/guide-site"
-LAPTOP, LONG, SERVER, CLUSTER, OUTPUT = "laptop", "laptop, long", "laptop, until Ctrl-C", "cluster", "output"
+LAPTOP, LONG, SERVER = "laptop", "laptop, long", "laptop, until Ctrl-C"
+CLUSTER, NOT_RUN, OUTPUT = "cluster", "cluster, not run", "output"
 PARSERS = {
     "bash": Parser(Language(tree_sitter_bash.language())),
     "powershell": Parser(Language(tree_sitter_pwsh.language())),
 }
-OWN = "own"  # the chapter that changes the data and the network
+OWN = ("own", "model")  # the pages that change the data and the network
 NO_WORDS = ("variable_assignment", "herestring_redirect")  # parts of a command that are not arguments
 YOUR_OWN = re.compile("<([A-Z][A-Z_]*)>")  # a reader's own value, such as <YOUR_NAME>
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code: its chapter, its language, the title that the reader sees, and the output shown below it."""
+    """A block of code: its page, its language, the title that the reader sees, and the output shown below it."""
 
-    chapter: str
+    page: str
     language: str
     title: str
     text: str
     output: str | None
 
     def __str__(self) -> str:
-        return f"{self.chapter}: {self.text.splitlines()[0]}"
+        return f"{self.page}: {self.text.splitlines()[0]}"
 
     @property
     def file(self) -> str | None:
         """The file of the repository that a reader writes this block into, if its title names one."""
-        name, _, _ = self.title.partition(", ")
-        return name if name.endswith(".py") else None
+        return self.title if self.title.endswith(".py") else None
 
     def filled_in(self) -> str:
         """As it is typed: a reader's own values are words."""
         return YOUR_OWN.sub(r"\1", self.text)
 
 
-def chapters() -> list[str]:
-    """The pages in the order of the navigation, without .md."""
-    configuration = yaml.safe_load((GUIDE / "mkdocs.yml").read_text(encoding="utf-8"))
-    return [name.removesuffix(".md") for name in configuration["nav"]]
+def names() -> list[str]:
+    """The names of the pages in the order of the navigation, without .md."""
+    return re.findall(r"([\w-]+)\.md\b", (GUIDE / "mkdocs.yml").read_text(encoding="utf-8"))
 
 
-def diagrams(chapter: str) -> list[str]:
-    """The sources of the diagrams that a chapter's Markdown shows, such as stages.d2, in their order."""
-    text = (GUIDE / "docs" / f"{chapter}.md").read_text(encoding="utf-8")
+def diagrams(name: str) -> list[str]:
+    """The sources of the diagrams that a page's Markdown shows, such as stages.d2, in their order."""
+    text = (GUIDE / "docs" / f"{name}.md").read_text(encoding="utf-8")
     return re.findall(r"!\[[^\]]*\]\(\.\./diagrams/([^)]+)\)", text)
 
 
-def address(chapter: str) -> str:
-    """Where a chapter is on the site."""
-    return "" if chapter == "index" else f"{chapter}/"
+def address(name: str) -> str:
+    """Where a page is on the site."""
+    return "" if name == "index" else f"{name}/"
 
 
-def page(site: Path, chapter: str) -> BeautifulSoup:
+def page(site: Path, name: str) -> BeautifulSoup:
     """A page of the built site."""
-    return BeautifulSoup((site / address(chapter) / "index.html").read_text(encoding="utf-8"), "html.parser")
+    return BeautifulSoup((site / address(name) / "index.html").read_text(encoding="utf-8"), "html.parser")
 
 
 def blocks(site: Path) -> list[Block]:
     """Every block of code of the guide, in the order of reading."""
     return [
-        Block(chapter, *_language_title_text(element), _output(element))
-        for chapter in chapters()
-        for element in page(site, chapter).select("article div.highlight")
+        Block(name, *_language_title_text(element), _output(element))
+        for name in names()
+        for element in page(site, name).select("article div.highlight")
     ]
 
 

@@ -49,11 +49,15 @@ def network(browser) -> list[tuple[str, dict]]:
     return [(message["method"], message["params"]) for message in messages if message["method"].startswith("Network.")]
 
 
-# Of each diagram of the page that is not hidden: the color scheme that it is drawn for, and the size it is shown in.
+# Of each diagram of the page that is not hidden: the color scheme that it is drawn for, the size that it has, the width
+# that it may have, and the height of its smallest line of text, in pixels.
 DIAGRAMS = """
+const height = one => one.getBoundingClientRect().height;
 return [...document.querySelectorAll('article .d2-light, article .d2-dark')].filter(one => one.getClientRects().length)
-  .map(one => ({variant: one.className, box: one.querySelector('svg').getBoundingClientRect()}))
-  .map(({variant, box}) => ({variant, width: box.width, height: box.height}))
+  .map(one => ({variant: one.className, picture: one.querySelector('svg'), room: one.parentElement.clientWidth}))
+  .map(({variant, picture, room}) => ({
+    variant, room, width: picture.getBoundingClientRect().width, height: height(picture),
+    text: Math.min(...[...picture.querySelectorAll('tspan, text:not(:has(tspan))')].map(height))}))
 """
 SCHEME = "return document.body.dataset.mdColorScheme"
 OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -62,8 +66,8 @@ OVERFLOW = "return document.documentElement.scrollWidth - document.documentEleme
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", WIDTHS)
 def test_every_page(browser, address, screen, scheme):
-    for chapter in guide_pages.chapters():
-        page = address + guide_pages.address(chapter)
+    for name in guide_pages.names():
+        page = address + guide_pages.address(name)
         show(browser, page, WIDTHS[screen], scheme)
         assert browser.execute_script(SCHEME) == {"light": "default", "dark": "slate"}[scheme]
         assert not browser.get_log("browser"), page
@@ -76,11 +80,18 @@ def test_every_page(browser, address, screen, scheme):
         assert not [params for method, params in asked if method == "Network.loadingFailed"], page
         assert browser.execute_script(OVERFLOW) <= 0, f"{page} is wider than the {screen}"
         diagrams = browser.execute_script(DIAGRAMS)
-        assert [one["variant"] for one in diagrams] == [f"d2-{scheme}"] * len(guide_pages.diagrams(chapter)), page
+        assert [one["variant"] for one in diagrams] == [f"d2-{scheme}"] * len(guide_pages.diagrams(name)), page
         assert all(min(one["width"], one["height"]) > 100 for one in diagrams), page
 
 
-def test_the_search_finds_a_chapter(browser, address):
+def test_a_diagram_can_be_read_on_500_pixels(browser, address):
+    for name in filter(guide_pages.diagrams, guide_pages.names()):
+        show(browser, address + guide_pages.address(name), 500, "light")
+        for one in browser.execute_script(DIAGRAMS):
+            assert one["width"] <= one["room"] and one["text"] >= 12, f"{name}: {one}"
+
+
+def test_the_search_finds_a_page(browser, address):
     show(browser, address, WIDTHS["desktop"], "light")
     box = browser.find_element("css selector", "input.md-search__input")
     browser.execute_script("arguments[0].focus()", box)

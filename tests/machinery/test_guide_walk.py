@@ -1,10 +1,9 @@
 """A walk through the guide: every block titled laptop is typed in its order, in a repository of its own.
 
-The chapter on a team's own data and model has a walk for itself: its blocks of Python are written into the files in
-their titles, and its own `git diff --stat` says that nothing else has changed.
+The pages on a team's own data and network have a walk for themselves: their blocks of Python are written into the files
+in their titles, and their own `git diff --stat` says that nothing else has changed.
 """
 
-import ast
 import contextlib
 import doctest
 import os
@@ -148,11 +147,11 @@ def check_ended(block: Block, printed: str, port: int) -> None:
 def test_the_walk(site, repository):
     blocks = [block for block in guide_pages.blocks(site) if block.title in (LAPTOP, SERVER)]
     assert {block.title for block in blocks} == {LAPTOP, SERVER}
-    for chapter in guide_pages.chapters():
-        if chapter == OWN:
+    for name in guide_pages.names():
+        if name in OWN:
             continue
         with contextlib.ExitStack() as servers:
-            for block in (block for block in blocks if block.chapter == chapter):
+            for block in (block for block in blocks if block.page == name):
                 began = time.monotonic()
                 if block.title == SERVER:
                     servers.enter_context(server(block, repository))
@@ -162,23 +161,16 @@ def test_the_walk(site, repository):
 
 
 def write(block: Block, repository: Path) -> None:
-    """Put the code of a block in its place: a whole file, or the class of it that the title names."""
-    path, (_, _, name) = repository / block.file, block.title.partition(", class ")
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    where = slice(None)
-    if name:
-        (old,) = (node for node in ast.parse("".join(lines)).body if getattr(node, "name", None) == name)
-        where = slice(old.lineno - 1, old.end_lineno)
-    lines[where] = [block.text]
-    path.write_text("".join(lines), encoding="utf-8")
+    """Write the code of a block into its file, and check it as a commit is checked."""
+    path = repository / block.file
+    path.write_text(block.text, encoding="utf-8")
     for tool in (["check"], ["format", "--check"]):
         subprocess.run([Path(sys.executable).with_name("ruff"), *tool, path], cwd=repository, check=True)
 
 
-def test_the_walk_through_your_own_data_and_model(site, repository):
-    blocks = [block for block in guide_pages.blocks(site) if block.chapter == OWN]
-    files = [block.file for block in blocks if block.file]
-    assert [Path(file).name for file in files] == ["model.py", "data.py", "model.py"]
+def test_the_walk_through_your_own_data_and_network(site, repository):
+    blocks = [block for block in guide_pages.blocks(site) if block.page in OWN]
+    assert [Path(block.file).name for block in blocks if block.file] == ["data.py", "model.py"]
     subprocess.run(["make", "data"], cwd=repository, env=as_in_a_terminal(), check=True, capture_output=True)
     commit(repository, "The example")
     for block in blocks:

@@ -36,7 +36,7 @@ def access_token(tokens: str = TOKENS, accounts: str = ACCOUNTS) -> str:
     """
     missing = [name for name in VARIABLES if not os.environ.get(name)]
     if missing:
-        raise UserError(f"Set {', '.join(missing)}; see the guide, CI and delivery.")
+        raise UserError(f"Set {', '.join(missing)}; see the guide, Check and deliver with CI.")
     provider, account, _ = (os.environ[name] for name in VARIABLES)
     credentials = identity_pool.Credentials(
         audience=f"//iam.googleapis.com/{provider}",

@@ -71,9 +71,9 @@ def look(venv: str, serving_venv: str) -> list[tuple[str, str | None, str, str]]
         ("gcloud", ask("gcloud", "--version"), "login, deploy", "https://cloud.google.com/sdk/docs/install"),
         ("kubectl", ask("kubectl", "version", "--client"), "deploy, canary", "https://kubernetes.io/docs/tasks/tools/"),
         ("kubectl's context", ask("kubectl", "config", "current-context"), "deploy, canary",
-         "gcloud container clusters get-credentials (guide, chapter 2)"),
+         "gcloud container clusters get-credentials (guide: Connect to the cluster)"),
         ("Polyaxon's host", polyaxon_host(), "the cluster",
-         "polyaxon config set --host=... (guide, chapter 2)"),
+         "polyaxon config set --host=... (guide: Connect to the cluster)"),
     ]  # fmt: skip
 
 
