@@ -245,8 +245,8 @@ RUN_ELSEWHERE = {
     "make upgrade-check TEMPLATE=https://<GIT_SERVER>/cookiecutter-polyaxon-argo-seldon": "the template's test_update",
     "make upgrade": "the template's test_update",
     'PYTHONPATH="$(echo .venv-upgrade/lib/python3.*/site-packages):src" .venv-upgrade/bin/python'
-    " -P -m mlops.upgrade --check": "the template's test_update",
-    "git add --update . && git restore --source=HEAD --staged --worktree .": "the template's test_update_merge",
+    " -P -m mlops.upgrade --check": "the template's test_update_refused",
+    "git add --update . && git restore --source=HEAD --staged --worktree .": "the template's test_update_conflicts",
     "git diff": "git's own",
     'git commit --message "Upgrade the template"': "git's own",
 }
