@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -139,3 +140,59 @@ def make_repository(tmp_path_factory, settings_file) -> Callable[..., Path]:
 @pytest.fixture(scope="module")
 def good_context():
     return context_of()
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory):
+    """A copy of this template with one release, 1.0.0."""
+    from releases import Releases  # noqa: PLC0415 - it imports this module
+
+    return Releases(tmp_path_factory.mktemp("first") / "template")
+
+
+@pytest.fixture(scope="session")
+def made(first, tmp_path_factory) -> Path:
+    """A repository made from 1.0.0 and committed; tests take copies."""
+    from releases import commit, create, git  # noqa: PLC0415
+
+    team = create(first, tmp_path_factory.mktemp("made"))
+    git(team, "init", "--quiet", "--initial-branch=main")
+    commit(team, "Start from the template")
+    git(team, "repack", "-adq")  # copied often
+    return team
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory) -> Path:
+    """A folder with the small template, and a repository made from it by cruft, which knows the template beside it."""
+    from releases import Small, commit, create, git  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("small")
+    team = create(Small(folder / "template"), folder, region="europe").rename(folder / "team")
+    link = json.loads((team / ".cruft.json").read_text())
+    (team / ".cruft.json").write_text(json.dumps(link | {"template": "../template"}, indent=2))
+    git(team, "init", "--quiet", "--initial-branch=main")
+    commit(team, "Start from the template")
+    return folder
+
+
+@pytest.fixture
+def releases(small, tmp_path):
+    """A copy of the small template, for a test to add releases to."""
+    from releases import Small  # noqa: PLC0415
+
+    return Small.at(small / "template").copy(tmp_path / "template")
+
+
+@pytest.fixture
+def team(small, releases, tmp_path) -> Path:
+    """A copy of the repository that was made from the small template; it knows `releases` beside it."""
+    return Path(shutil.copytree(small / "team", tmp_path / "team"))
+
+
+@pytest.fixture(scope="session")
+def year(tmp_path_factory):
+    """The small template with its twelve releases."""
+    from year import make_year  # noqa: PLC0415
+
+    return make_year(tmp_path_factory.mktemp("year") / "template")

@@ -37,15 +37,10 @@ from releases import (
 )
 from releases import upgrade_by_the_templates as upgrade_small
 from test_update_year import faults, note, start
-from year import Files, make_year, upgraded
+from year import Files, upgraded
 
 KILL_AT = Path(__file__).with_name("kill_at.py")
 UNDO = "git add --update . && git restore --source=HEAD --staged --worktree ."
-
-
-@pytest.fixture(scope="session")
-def year(tmp_path_factory) -> Small:
-    return make_year(tmp_path_factory.mktemp("year") / "template")
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +56,7 @@ def killed(team: Path, number: int, counted: Path, source: Path = TEMPLATE / ROO
 
 # git, that runs a filter before each file that it writes; the filter kills all of them before file number {number}.
 GIT = """#!/bin/sh
-case $1 in read-tree) set -- -c core.attributesFile={folder}/all -c filter.kill.smudge={folder}/kill "$@" ;; esac
+case $* in *read-tree*) set -- -c core.attributesFile={folder}/all -c filter.kill.smudge={folder}/kill "$@" ;; esac
 exec {git} "$@"
 """
 KILL = """#!/bin/sh
@@ -121,7 +116,7 @@ def test_killed_at_a_write(begun, tmp_path):
     team = Path(shutil.copytree(begun[0], tmp_path / "team"))
     before = contents(team)
     assert killed_in_git(team, 5, tmp_path / "kill")
-    assert "1.11.0" not in (team / ".template-answers.json").read_text() and status(team)
+    assert not (team / ".template-answers.json").exists() and status(team)
     assert not hold(team, begun, before, tmp_path / "copy")
 
 

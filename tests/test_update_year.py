@@ -13,16 +13,11 @@ from pathlib import Path
 import pytest
 from releases import EXHAUSTIVE, Small, commit, create, git, status
 from releases import upgrade_by_the_templates as upgrade
-from year import TEAMS, VERSIONS, Expected, Files, answers_at, chains, make_year, template_at, upgraded, written
+from year import TEAMS, VERSIONS, Expected, Files, answers_at, chains, template_at, upgraded, written
 
 OF_THE_TEMPLATE = {".cruft.json", ".template-answers.json", "answers.txt", "pyproject.toml"}
 PAIRS = [(name, old) for turn, name in enumerate(TEAMS) for old in range(11) if EXHAUSTIVE or (old - turn) % 5 == 0]
 TABLE = os.environ.get("UPGRADE_TABLE")  # a file, to which each result is added
-
-
-@pytest.fixture(scope="session")
-def year(tmp_path_factory) -> Small:
-    return make_year(tmp_path_factory.mktemp("year") / "template")
 
 
 def start(year: Small, folder: Path, name: str, month: int) -> tuple[Path, Files]:

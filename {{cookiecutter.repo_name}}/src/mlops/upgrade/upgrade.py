@@ -20,9 +20,9 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..gitcommand import GitError
+from . import RECORD, UNDO
 from .merge import Merge, Scratch, sides
-from .repositories import HOW, Team, Template, addresses, carry
-from .write import RECORD, RECORDS, UNDO, write
+from .repositories import HOW, Team, Template, addresses
 
 FITS, BY_HAND, STOPPED = 3, 4, 130
 
@@ -42,41 +42,32 @@ def run(asked: argparse.Namespace, folder: Path) -> int:
         return 0
     old = template.made_from(team.version, team.link.get("commit") or "")
     version, new = template.wanted(asked.version.removeprefix("v"), team.version, old)
-    answers = carry(team.answers, asked.answers, template.questions(new))
+    answers, names = carry(team.answers, asked.answers, template.questions(new))
     if (new, answers, recorded) == (old, team.answers, known):
         print(f"Up to date: version {team.version} of the template at {where}.")
         return 0
     link = team.link | {"template": recorded or where}
     renders = [template.render("old", old, team.answers, link), template.render("new", new, answers, link)]
-    show(f"From version {team.version} to {version}.", template.news(old, new))
     answers = json.loads((renders[1] / RECORD).read_text(encoding="utf-8"))["answers"]
-    before = [f"- {name}: {answer!r}" for name, answer in team.answers.items() if answers.get(name) != answer]
-    after = [f"+ {name}: {answer!r}" for name, answer in answers.items() if team.answers.get(name) != answer]
-    show(f"What changes in the questions and answers. {HOW}", before + after)
-    return take(team, Scratch(team.folder, folder, renders), version, bool(recorded), asked.check)
+    show(f"From version {team.version} to {version}.", template.news(old, new))
+    show(f"What changes in the questions and answers. {HOW}", difference(team.answers, answers, names))
+    return take(team, folder, renders, version, linked=bool(recorded), check=asked.check)
 
 
-def take(team: Team, scratch: Scratch, version: str, linked: bool, check: bool) -> int:
-    """Merge what the release changes into the last commit, say what that is, and unless this is a check, write it."""
-    head, records = scratch.read(team.tree), scratch.read(scratch.renders[1])
-    ours = {path: entry for path, entry in head.items() if path not in RECORDS}
-    base, new = (scratch.read(render, [*RECORDS, *team.skip]) for render in scratch.renders)
-    merge = Merge(scratch, ours, base, new, f"template-{version}", team.owns)
-    notes = list(merge.notes())
-    merge.tree |= {name: records[name] for name in RECORDS if linked or name == RECORD}
-    show("Left out, because you have a file, a link or a submodule in the place of the folder:", merge.left_out)
-    show("Your edits of the template's machinery, which are merged:", merge.edited)
-    diff = ("diff", "--find-renames", team.tree, scratch.write(merge.tree))
+def take(team: Team, folder: Path, renders: list[Path], version: str, linked: bool, check: bool) -> int:
+    """Merge the release into the last commit, say what changes, and unless this is a check, write it."""
+    scratch = Scratch(team.folder, folder, renders[1])
+    merge = Merge(team, scratch, renders, f"template-{version}", linked)
+    result, notes = scratch.write(merge.tree), list(merge.notes())
+    diff = ("diff", "--find-renames", team.tree, result)
     files = scratch.git(*diff, "--compact-summary", "--stat=110", "--", ".", ":!src/mlops")
-    show("What changes in your files:", files.splitlines())
     machinery = scratch.git(*diff, "--shortstat", "--", "src/mlops")
+    show("What changes in your files:", files.splitlines())
     show("What changes in src/mlops, the template's machinery:", machinery.splitlines())
-    show("You deleted these, and they stay deleted; the template changed them:", merge.stays_deleted)
-    removable = [f"git rm {shlex.quote(path)}" for path in merge.kept]
-    show("The template no longer has these. Yours stay; what nothing of yours uses, remove:", removable)
+    for title, lines in merge.told.items():
+        show(title, lines)
     show("To do by hand, because no merge sees it:", notes)
-    changed = {path for path, _ in head.items() ^ merge.tree.items()}
-    team.refuse_obstacles(changed & merge.tree.keys())
+    team.refuse_obstacles({path for path, entry in merge.tree.items() if merge.ours.get(path) != entry})
     if check:
         fits = f"conflicts with your changes in {len(merge.conflicts)} of your files" if merge.conflicts else "fits"
         print(f"\nVersion {version} {fits}. Commit what you have changed; then: make upgrade")
@@ -85,8 +76,34 @@ def take(team: Team, scratch: Scratch, version: str, linked: bool, check: bool) 
     print(f"\nNow it is written into your files. Undo all of it at any time before you commit: {UNDO}")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # git's too: a second's work is better finished
-    write(team.folder, scratch.folder, {path: merge.tree.get(path) for path in {*changed, RECORD}}, merge.conflicts)
+    team.write(folder, result, merge.conflicts)
     return BY_HAND if show_state(team) or notes else 0
+
+
+def carry(old: dict, asked: str, questions: dict) -> tuple[dict, dict[str, str]]:
+    """Return the answers of before and of NAME=VALUE NAME='the value', and each old question's name now."""
+    try:
+        given = dict(part.split("=", 1) for part in shlex.split(asked))
+    except ValueError as error:
+        raise UserError(f"ANSWERS cannot be read: {error}. {HOW}") from error
+    known = [name for name in questions if not name.startswith("_")]
+    if unknown := sorted(given.keys() - known):
+        raise UserError(f"The template has no question {unknown[0]}. Its questions are {', '.join(known)}.")
+    renamed, names = questions.get("_renamed_questions", {}), {name: name for name in old}
+    for _ in renamed:  # a question may have been renamed more than once
+        names = {name: now if now in known else renamed.get(now, now) for name, now in names.items()}
+    answers = {names[name]: answer for name, answer in old.items()} | old
+    return {name: answer for name, answer in answers.items() if name in known} | given, names
+
+
+def difference(old: dict, new: dict, names: dict[str, str]) -> list[str]:
+    """Say which answers were carried over to another name, which are gone, and which are new."""
+    carried = {name: now for name, now in names.items() if name != now and new.get(now) == old[name]}
+    return [
+        *(f"{name} is now called {now}; your answer, {old[name]}, was carried over" for name, now in carried.items()),
+        *(f"- {name}: {old[name]!r}" for name in old if name not in carried and new.get(name) != old[name]),
+        *(f"+ {name}: {new[name]!r}" for name in new if name not in carried.values() and old.get(name) != new[name]),
+    ]
 
 
 def show(title: str, lines: list[str]) -> None:
@@ -98,10 +115,10 @@ def show_state(team: Team) -> bool:
     """Say what is in the files and not committed yet; return whether there are conflicts."""
     conflicts = sides(team.git("ls-files", "--unmerged", "-z", "--", "."))
     version = json.loads((team.folder / RECORD).read_text(encoding="utf-8"))["template_version"]
-    remedies = [f"{path}  {remedy(team, path, ''.join(found))}" for path, found in conflicts.items()]
+    remedies = [f"{path}  {remedy(team, path, found)}" for path, found in conflicts.items()]
     show(f"CONFLICT: you and the template changed the same places. Files: {len(conflicts)}.", remedies)
     if conflicts:
-        print(f"\nFrom <<<<<<< yours to ======= are your lines, then the template's to >>>>>>> template-{version}.")
+        print(f"\nYour lines go from <<<<<<< yours to =======, the template's on to >>>>>>> template-{version}.")
     if "Makefile" in conflicts:
         print("Until the Makefile is right, make stops with a missing separator.")
     print(f"\nVersion {version} is in your files, and not committed yet. Look at it: git diff HEAD")
@@ -110,17 +127,16 @@ def show_state(team: Team) -> bool:
     return bool(conflicts)
 
 
-def remedy(team: Team, path: str, found: str) -> str:
+def remedy(team: Team, path: str, sides: list[str]) -> str:
     """Say how to resolve a conflict."""
-    file, name = team.folder / path, shlex.quote(path)
-    if found in ("2", "3"):
-        who, other = ("you", "the template") if found == "2" else ("the template", "you")
-        return f"({who} renamed it so, {other} otherwise). Keep one: git add {name}. Remove the other: git rm {name}"
+    name = shlex.quote(path)
+    if len(sides) == 1:  # stage 2 is the team's
+        who, other = ("you", "the template") if sides[0][-1] == "2" else ("the template", "you")
+        return f"({who} gave it this name, {other} another). Keep it: git add {name}. Or remove it: git rm {name}"
     owner = "your file" if team.owns(path) else "the template's file"
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
-    marks = [str(number) for number, line in enumerate(lines, 1) if line.startswith("<<<<<<< ")]
+    marks = team.git("grep", "-hnI", "^<<<<<<< yours", "--", f":(literal){path}", fine=(0, 1)).splitlines()
     if marks:
-        return f"({owner}, line {', '.join(marks)}). Edit it; then: git add {name}"
+        return f"({owner}, line {', '.join(mark.split(':')[0] for mark in marks)}). Edit it; then: git add {name}"
     return f"({owner}). Keep yours: git add {name}. Take the template's: git checkout --theirs {name} && git add {name}"
 
 
