@@ -84,6 +84,8 @@ def payload(message: dict[str, Any]) -> tuple[Any, list[str], str]:
     names = content.get("names") or []
     if not isinstance(names, list):
         raise Refused("data.names must be a list.")
+    if form == "ndarray" and not isinstance(values, list):
+        raise Refused("data.ndarray must be a list of numbers.")
     return _tensor(values) if form == "tensor" else values, names, form
 
 
