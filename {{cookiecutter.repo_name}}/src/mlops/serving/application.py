@@ -64,8 +64,8 @@ class Application:
             raise Refused(f"Wrong method: allowed here is {allowed[0]}.", 405, ("allow", ", ".join(allowed)))
         if method == "OPTIONS":  # a browser asks whether it may ask
             return b""
-        if path in self._gets:
-            return await asyncio.to_thread(self._gets[path])
+        if path in self._gets:  # the model works for its health alone
+            return await asyncio.to_thread(self._health) if path in HEALTH else self._gets[path]()
         return await self._post(path, headers, receive)
 
     async def _post(self, path: str, headers: dict[bytes, bytes], receive: Callable) -> bytes:

@@ -80,13 +80,15 @@ async def serve(application: Application, listener: socket.socket) -> None:
 async def _drain(server: uvicorn.Server, listener: socket.socket) -> None:
     """Wait until callers have been told that their connection closes: a request on a closed one would be lost."""
     await _wait_for_connections(server, limits.LINGER_SECONDS)
+    callers = []
     with contextlib.suppress(BlockingIOError):
-        while True:  # callers that the kernel has accepted already
-            caller, _ = listener.accept()
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Connection(server.config, server.server_state, {}), caller
-            )
+        while True:  # without a pause: none of them is answered meanwhile, so that the queue ends
+            callers.append(listener.accept()[0])
     server.servers[0].close()
+    for caller in callers:
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: Connection(server.config, server.server_state, {}), caller
+        )
     await _wait_for_connections(server, limits.LATE_SECONDS)
 
 
