@@ -98,7 +98,7 @@ def ask(repository: Path, python: Path, image: str) -> str:
     )  # fmt: skip
     try:
         for _ in range(300):
-            if addresses := list(servers.glob("*.json")):
+            if addresses := list(servers.glob("*/addresses.json")):
                 break
             time.sleep(0.1)
         else:

@@ -18,6 +18,12 @@ JSON = {"Content-Type": "application/json"}
 PREDICT = "/api/v1.0/predictions"
 EXAMPLES = "model_examples_total"
 PORTS = {f"PREDICTIVE_UNIT_{kind}_SERVICE_PORT": "0" for kind in ("HTTP", "METRICS")}
+IMAGE = [0] * 784
+
+
+def nd(values) -> bytes:
+    """Return the body of a request with these lists."""
+    return json.dumps({"data": {"ndarray": values}}).encode()
 
 
 class Server:

@@ -3,6 +3,7 @@
 import base64
 import json
 import subprocess
+from dataclasses import replace
 from socket import AF_INET, SOCK_STREAM
 from urllib.parse import urlsplit
 
@@ -74,14 +75,13 @@ def test_loud_on_shifted_digits(server, digits, name):
 
 
 def test_quiet_on_most_small_samples_of_clean_digits(bundle, data_file):
-    training = read_metadata(bundle)["training_inputs"]["statistics"]
+    statistics = read_metadata(bundle)["training_inputs"]["statistics"]
+    training = {name: (moments["mean"], moments["sd"]) for name, moments in statistics.items()}
     inputs = load(data_file).splits["test"].inputs
     verdicts = []
     for _ in range(200):
         found = DIGIT.describe(inputs[RANDOM.choice(len(inputs), 60, replace=False)])
-        sums = dict(zip(STATISTICS, found.sum(axis=0), strict=True))
-        squares = dict(zip(STATISTICS, np.square(found).sum(axis=0), strict=True))
-        seen = {"examples": 60, "sums": sums, "squares": squares, "training": training, "run": None}
+        seen = drift.Seen("run", training, 60, found.sum(axis=0), np.square(found).sum(axis=0))
         verdicts.append(drift.compare(seen)["verdict"])
     assert verdicts.count("quiet") >= 198
 
@@ -91,10 +91,10 @@ def test_what_the_server_counted_is_what_the_images_are(server, digits):
     requests.post(server.url(), json={"data": {"ndarray": digits[:50].reshape(50, 784).tolist()}}, timeout=30)
     seen = drift.since(drift.look([server.page]), before)
     expected = describe(Schema(DIGIT, Classes(("a", "b"))), digits[:50])["statistics"]
-    for name in STATISTICS:
-        mean = seen["sums"][name] / 50
+    for name, total, square in zip(STATISTICS, seen.sums, seen.squares, strict=True):
+        mean = total / 50
         assert mean == pytest.approx(expected[name]["mean"], rel=1e-4, abs=1e-5)
-        spread = (seen["squares"][name] / 50 - mean**2) ** 0.5
+        spread = (square / 50 - mean**2) ** 0.5
         assert spread == pytest.approx(expected[name]["sd"], rel=1e-3)
 
 
@@ -183,7 +183,7 @@ def test_the_port_of_the_predictions_is_told_from_that_of_the_metrics(ask_drift,
 def test_replicas_of_different_runs_are_refused(server):
     page = drift.look([server.page])
     with pytest.raises(ValueError, match="from different runs"):
-        drift.add([page, page | {"run": "0" * 32}])
+        drift.add([page, replace(page, run="0" * 32)])
 
 
 def test_a_name_that_stands_for_several_replicas_is_asked_at_each(server, monkeypatch):

@@ -11,29 +11,23 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from conftest import ROOT
-from mlops import bundle
+from conftest import PACKAGE, ROOT
+from mlops import bundle_source
 from serving_server import serve
 
-MLOPS = Path(bundle.__file__).parent
 NODE = "bandit"  # the router's name in the graph, under which an answer's meta.routing has the branch
 BODY = {"data": {"ndarray": [[0] * 784]}}
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """What a bundle has of the router: it needs no model beside it."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    for name in bundle.SERVED:
-        source, target = MLOPS / name, tmp_path / "mlops" / name
-        shutil.copytree(source, target, ignore=ignored) if source.is_dir() else shutil.copy(source, _made(target))
+    """The part of a bundle that the router needs: no model is beside it."""
+    for name, path in bundle_source.sources(ROOT / "src" / PACKAGE).items():
+        if name.startswith("mlops/"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def _made(path: Path) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    return path
 
 
 def in_the_pod() -> dict[str, str]:
@@ -62,7 +56,7 @@ def route(server) -> tuple[int, dict]:
     return branch, content["meta"]["tags"]["branches"]
 
 
-def reward(server, branch: int | None, value: float) -> None:
+def reward(server, branch, value: float) -> None:
     """Feedback as Seldon's engine passes it on: the answer it is about holds the routing."""
     routing = {} if branch is None else {NODE: branch}
     body = {"request": BODY, "response": {"meta": {"routing": routing}}, "reward": value}
@@ -97,7 +91,7 @@ def test_every_branch_is_tried_before_one_is_preferred(folder, serving_python):
 
 def test_feedback_that_is_about_no_branch_changes_nothing(folder, serving_python):
     with router(folder, serving_python, n_branches=2, epsilon=0.0) as server:
-        for branch in (None, -1, 2):
+        for branch in (None, -1, 2, 1.0, True, "1"):
             reward(server, branch, 1.0)
         _, learnt = route(server)
         assert "left out" in server.output()

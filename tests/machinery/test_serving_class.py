@@ -170,11 +170,12 @@ def test_servers_side_by_side_are_found_and_the_last_is_asked_first(bundle, in_w
 
 
 WRONG = {  # variables as they are set in clusters and shells, and what the server says of them
-    "MODEL_NAME": ("nowhere.Nothing", "MODEL_NAME=nowhere.Nothing cannot be imported"),
-    "SERVICE_TYPE": ("TRANSFORMER", "MODEL and ROUTER"),
+    "MODEL_NAME": ("nowhere.Nothing", "makes no model: ModuleNotFoundError: No module named 'nowhere'"),
+    "SERVICE_TYPE": ("TRANSFORMER", "SERVICE_TYPE is TRANSFORMER; it is one of: MODEL, ROUTER"),
     "SELDON_LOG_LEVEL": ("loud", "SELDON_LOG_LEVEL is LOUD; it is one of"),
-    "PREDICTIVE_UNIT_PARAMETERS": ('[{"name": "size", "value": "7", "type": "INT"}]', "PREDICTIVE_UNIT_PARAMETERS"),
+    "PREDICTIVE_UNIT_PARAMETERS": ('[{"name": "size", "value": "7", "type": "INT"}]', "makes no model: TypeError"),
     "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": ("many", "is many; it is a whole number"),
+    "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": ("65536", "is 65536; it is a whole number up to 65535"),
     "GRPC_WORKERS": ("auto", "GRPC_WORKERS is auto; it is a whole number"),
 }
 

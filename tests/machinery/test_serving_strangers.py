@@ -1,7 +1,7 @@
-"""No caller can stop the server for the others: what strangers do, and what everybody else notices of it.
+"""No caller can stop the server for the others: strangers send the worst they can, and probes are still answered.
 
-Each test is a row of the table in issue 17. `python tests/machinery/test_serving_strangers.py URL PID` prints the table
-for a server that runs already, such as an earlier release's. Every wait is bounded, and only this machine is asked.
+`python tests/machinery/test_serving_strangers.py URL PID` prints a table of it for a server that runs already, such as
+an earlier release's. Every wait is bounded, and only this machine is asked.
 """
 
 import contextlib
@@ -17,12 +17,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from serving_server import JSON, PREDICT, serve
+from serving_server import IMAGE, JSON, PREDICT, nd, serve
 
-JSON_TYPE = JSON["Content-Type"]
 LONGEST = 60.0  # seconds that anybody waits for anything here
 PROBES = 20
-IMAGE = [0] * 784
 MANY, DEEP = [1_000_000] * 930_000, [1] * 63 + [784]  # shapes of a tensor
 PROBE = 1.0  # seconds in which a probe must be answered: Kubernetes gives it three
 
@@ -33,12 +31,12 @@ class Target:
     def __init__(self, host: str, port: int, pid: int):
         self.host, self.port, self.pid = host, port, pid
 
-    def ask(self, body, path: str = PREDICT, method: str = "POST", timeout: float = LONGEST, kind: str = JSON_TYPE):
+    def ask(self, body, path: str = PREDICT, method: str = "POST", timeout: float = LONGEST, **headers: str):
         """Status, content and seconds; status 0 when no answer came in time."""
         began = time.monotonic()
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
-            connection.request(method, path, body, {"Content-Type": kind})
+            connection.request(method, path, body, JSON | headers)
             answer = connection.getresponse()
             return answer.status, answer.read(), time.monotonic() - began
         except (OSError, http.client.HTTPException):
@@ -129,7 +127,7 @@ def deep_tags(target: Target) -> int:
 
 def crowd(target: Target, callers: int = 200, seconds: float = 8.0) -> tuple[list[float], dict[int, int]]:
     """Callers that send batches of 512, without pause for so long; the probes meanwhile and what the callers got."""
-    body = json.dumps({"data": {"ndarray": [IMAGE] * 512}}).encode()
+    body = nd([IMAGE] * 512)
     end, seen, lock = time.monotonic() + seconds, {}, threading.Lock()
 
     def call():
@@ -194,7 +192,7 @@ def test_connections_that_say_nothing_hold_up_nobody(target):
 @pytest.mark.parametrize("size", [1_000 + 30_000, 100_000, 8 * 2**20])
 def test_callers_that_send_half_a_body_hold_up_nobody(target, size):
     assert max(probes := half_bodies(target, size=size)) < PROBE, told(probes)
-    status, *_ = target.ask(json.dumps({"data": {"ndarray": [IMAGE]}}))
+    status, *_ = target.ask(nd([IMAGE]))
     assert status == 200  # a new caller, too
 
 
@@ -219,7 +217,7 @@ MANY_FIELDS = {
 
 @pytest.mark.parametrize("kind", MANY_FIELDS)
 def test_a_form_of_many_fields_is_refused_at_once(target, kind):
-    status, content, seconds = target.ask(MANY_FIELDS[kind], kind=kind)
+    status, content, seconds = target.ask(MANY_FIELDS[kind], **{"Content-Type": kind})
     assert status == 413 and b"16 fields" in content
     assert seconds < 2
 
@@ -229,18 +227,15 @@ def test_deep_tags_are_refused(target):
 
 
 def test_long_tags_are_refused(target):
-    body = json.dumps({"data": {"ndarray": [IMAGE]}, "meta": {"tags": {"x": "y" * 40_000}}})
-    status, content, _ = target.ask(body)
+    status, content, _ = target.ask(json.dumps({"meta": {"tags": {"x": "y" * 40_000}}, "data": {"ndarray": [IMAGE]}}))
     assert status == 413
     assert "16 KiB" in json.loads(content)["status"]["info"]
 
 
 def test_a_crowd_with_large_batches_is_told_to_come_again_and_probes_are_answered(target):
     probes, seen = crowd(target)
-    print(told(probes), seen)
     assert max(probes) < 3 * PROBE, told(probes)
-    assert set(seen) <= {200, 503}, seen
-    assert seen[200] > 0
+    assert set(seen) <= {200, 503} and seen[200] > 0, seen
 
 
 def test_an_endless_head_is_cut(target):
@@ -256,8 +251,7 @@ def test_an_endless_head_is_cut(target):
 
 def test_sigterm_with_a_silent_connection_takes_seconds(bundle, serving_python):
     with serve(bundle, serving_python) as server:
-        server_target = Target("127.0.0.1", server.port, server.process.pid)
-        assert stop_with_silent_connection(server_target) < 5
+        assert stop_with_silent_connection(Target("127.0.0.1", server.port, server.process.pid)) < 5
 
 
 @pytest.mark.parametrize(

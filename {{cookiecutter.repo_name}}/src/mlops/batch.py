@@ -1,4 +1,4 @@
-"""Answer all of a table, or all pictures of a folder, into a CSV file, a request at a time; a stopped one goes on.
+"""Answer all of a table, or all pictures of a folder, into a CSV file, a request at a time; resume a stopped batch.
 
 Until it is whole, the output is in the folder OUT.partial. After each part that was answered, its state says how many
 bytes of it count: a kill in between leaves bytes that do not, and the same part is asked about again.
@@ -43,10 +43,10 @@ class Row:
 
 @dataclass
 class State:
-    """What the answers in a partial output are of, and how far they go."""
+    """The progress of a batch, and the source and schema (digests) that it is of."""
 
-    source: str  # a digest
-    schema: str  # a digest
+    source: str
+    schema: str
     parts: int = 0
     rows: int = 0
     refused: int = 0
@@ -69,7 +69,9 @@ def run(source: Path, output: Path, schema: Schema, url: str | None, timeout: fl
             shutil.rmtree(partial, ignore_errors=True)
         raise UserError(f"{output} is there already. Give another OUT=, or remove it: rm {shlex.quote(str(output))}")
     with exclusive_lock(partial, f"{output} is being written now, by another process. Wait for it, or stop it."):
-        state = _begun(partial, State(_digest(source), _digest_of(schema)))
+        fingerprint = tables.fingerprint(source) if source.is_file() else folders.fingerprint(source)
+        digest = hashlib.sha256(json.dumps(schema.as_dict(), sort_keys=True).encode()).hexdigest()
+        state = _begun(partial, State(fingerprint, digest))
         if state.rows:
             echo(f"{state.rows:,} rows are answered already; going on")
         try:
@@ -103,7 +105,8 @@ def _answer(source: Path, path: Path, state: State, schema: Schema, url: str, ti
             _write(file, rows, outputs)
             state.parts, state.rows, state.size = state.parts + 1, state.rows + len(rows), path.stat().st_size
             state.refused += len(rows) - len(asked)
-            _save(path.parent, state)
+            with atomic_file(path.parent / "state.json") as draft:
+                draft.write_text(json.dumps(asdict(state)), encoding="utf-8")
             if time.monotonic() - told >= PROGRESS_SECONDS:
                 told = time.monotonic()
                 echo(f"{state.rows:,} rows answered, {share:.0%}")
@@ -119,7 +122,7 @@ def _write(file: IO[str], rows: list[Row], outputs: list[client.Output]) -> None
 
 
 def _check_run(partial: Path, state: State, runs: set[str | None]) -> None:
-    """Hold all answers to one run: another model's beside them would be mistaken for its."""
+    """Check that one run answers everything: another model's answers would be mistaken for its own."""
     before = {state.run} if state.rows > state.refused else set()
     if len(before | runs) > 1:
         named = ", ".join(sorted(map(str, runs - before or runs)))
@@ -131,7 +134,7 @@ def _check_run(partial: Path, state: State, runs: set[str | None]) -> None:
 
 
 def _begun(partial: Path, wanted: State) -> State:
-    """What was begun, if it is of the same source and schema; else `wanted`, where nothing was begun."""
+    """Return the state that was saved, or `wanted` when none was. UserError: it is of another source or schema."""
     try:
         state = State(**json.loads((partial / "state.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -149,22 +152,9 @@ def _remove(partial: Path) -> str:
     return f"rm -r {shlex.quote(str(partial))}"
 
 
-def _save(partial: Path, state: State) -> None:
-    with atomic_file(partial / "state.json") as draft:
-        draft.write_text(json.dumps(asdict(state)), encoding="utf-8")
-
-
-def _digest(source: Path) -> str:
-    return tables.fingerprint(source) if source.is_file() else folders.fingerprint(source)
-
-
-def _digest_of(schema: Schema) -> str:
-    return hashlib.sha256(json.dumps(schema.as_dict(), sort_keys=True).encode()).hexdigest()
-
-
 @contextmanager
 def _server(url: str | None) -> Iterator[str]:
-    """The address of the server to ask: as given, or the one that runs here, or one of the bundle, for this alone."""
+    """Give the address of the server to ask: the given one, the one that runs here, or one started for this batch."""
     if known := url or local_server.published():
         yield known
         return

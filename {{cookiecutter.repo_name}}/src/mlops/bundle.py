@@ -1,4 +1,4 @@
-"""A run becomes a serving bundle: the model as ONNX, where it came from, what it answered, and the code that serves it.
+"""Make a bundle of a run: the model as ONNX, its metadata, its recorded answers, and the code that serves it.
 
 The bundle is a source for s2i as it stands, and a folder that `python -m mlops.serving` serves.
 """
@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
 from . import dataset as datasets
 from . import lineage, project, runs
-from .bundle_source import COPIED, SERVED, package_digest, sha256
-from .dataset import Dataset, Examples
+from .bundle_source import package_digest, sha256, sources
+from .dataset import Dataset
 from .errors import UserError
 from .files import atomic_folder
 from .schema import Schema
@@ -58,61 +57,64 @@ def package(code: Code, run: runs.Run, output: Path = files.BUNDLE, data_file: P
             f"{data_file} is not the data that run {run.uuid} was trained on. "
             "Make that again with `make data`, or train on this one."
         )
-    missing = [str(path) for path in COPIED if not path.is_file()]
+    missing = [str(path) for path in sources(code.package).values() if not path.is_file()]
     if missing:
         raise UserError(f"{' and '.join(missing)} not found: run this in the repository's root.")
     model = _load_model(code, run, dataset.schema)
     with atomic_folder(output) as draft:
         _export(model, dataset.schema, draft / files.MODEL)
-        session = onnxruntime.InferenceSession(draft / files.MODEL, providers=["CPUExecutionProvider"])
-        check_parity(model, session, dataset.splits["validation"], dataset.schema.outputs.spread)
-        metadata = _metadata(code, run, dataset, session, draft / files.MODEL)
-        _check_score(run, metadata["metrics"][runs.SCORE])
+        metadata = _metadata(code, run, dataset, draft / files.MODEL)
         _write_json(draft / files.METADATA, metadata)
         _write_json(draft / files.RECORDED_ANSWERS, [])
         served = code.serving.Model(draft)
         served.load()
-        _write_json(draft / files.METADATA, metadata | {"names": served.class_names()})
+        _check_parity(model, served, dataset)
+        metadata |= {"names": served.class_names(), "metrics": _scores(run, served, dataset)}
+        _write_json(draft / files.METADATA, metadata)
         _write_json(draft / files.RECORDED_ANSWERS, _recorded_answers(served, dataset))
-        _copy_code(code.package, draft)
+        for name, source in sources(code.package).items():
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, draft / name)
     return metadata
 
 
-def check_parity(
-    model: nn.Module, session: onnxruntime.InferenceSession, examples: Examples, spread: float = 1.0
-) -> None:
-    """Compare the answers of PyTorch and of ONNX Runtime.
-
-    Args:
-        spread: the range of an answer: 1 for a probability.
+def _check_parity(model: nn.Module, served: ServedModel, dataset: Dataset) -> None:
+    """Compare the answers of PyTorch and of ONNX Runtime to the validation examples.
 
     Raises:
-        UserError: an example gets another class, or an answer differs by more than TOLERANCE of the spread.
+        UserError: an example gets another class, or an answer differs by more than TOLERANCE of its range.
     """
+    inputs = dataset.splits["validation"].inputs.astype(np.float32)
     with torch.inference_mode():
-        ours = model(torch.from_numpy(examples.inputs.astype(np.float32))).numpy()
-    theirs = _answers(session, examples)
-    classes, difference = int((ours.argmax(1) != theirs.argmax(1)).sum()), float(np.abs(ours - theirs).max()) / spread
+        ours = model(torch.from_numpy(inputs)).numpy()
+    theirs = served.run(inputs)
+    classes = int((ours.argmax(1) != theirs.argmax(1)).sum())
+    difference = float(np.abs(ours - theirs).max()) / dataset.schema.outputs.spread
     if classes or not difference <= TOLERANCE:
         raise UserError(
-            f"The exported model does not answer like the trained one: {classes} of {len(examples)} validation "
+            f"The exported model does not answer like the trained one: {classes} of {len(inputs)} validation "
             f"examples get another class, and an answer differs by {difference:.1e} of its range (allowed: none, and "
             f"{TOLERANCE:.0e}). No bundle was made."
         )
 
 
-def _check_score(run: runs.Run, measured: float) -> None:
-    """Refuse a model that is not the one whose score was recorded, and by which the run may have been chosen."""
-    recorded = run.outputs.get(runs.SCORE)
+def _scores(run: runs.Run, served: ServedModel, dataset: Dataset) -> dict[str, float]:
+    """Measure the scores of the model that is served.
+
+    Raises:
+        UserError: it is not the model whose score was recorded, and by which the run may have been chosen.
+    """
+    outputs, found = dataset.schema.outputs, {}
+    for name, split in ((runs.SCORE, "validation"), (f"test_{runs.SCORE}", "test")):
+        examples = dataset.splits[split]
+        found[name] = outputs.score(served.run(examples.inputs.astype(np.float32)), examples.targets)
+    recorded, measured = run.outputs.get(runs.SCORE), found[runs.SCORE]
     if recorded is not None and not abs(measured - recorded) <= SCORE_TOLERANCE:
         raise UserError(
             f"Run {run.uuid} recorded the score {recorded:.4f}, and its model scores {measured:.4f}: the record or "
             f"{run.model} was changed since. Train again, or choose another run: make best"
         )
-
-
-def _answers(session: onnxruntime.InferenceSession, examples: Examples) -> np.ndarray:
-    return session.run(None, {files.INPUT: examples.inputs.astype(np.float32)})[0]
+    return found | {"trivial_score": outputs.trivial_score(dataset.splits["validation"].targets)}
 
 
 def _load_model(code: Code, run: runs.Run, schema: Schema) -> Answers:
@@ -135,13 +137,8 @@ def _export(model: nn.Module, schema: Schema, path: Path) -> None:
     )  # fmt: skip
 
 
-def _metadata(code: Code, run: runs.Run, dataset: Dataset, session: onnxruntime.InferenceSession, model: Path) -> dict:
-    """What the bundle says of itself. Its scores are measured here, with the model that is served, not copied."""
-    outputs = dataset.schema.outputs
-    measured = {
-        name: outputs.score(_answers(session, dataset.splits[split]), dataset.splits[split].targets)
-        for name, split in ((runs.SCORE, "validation"), (f"test_{runs.SCORE}", "test"))
-    }
+def _metadata(code: Code, run: runs.Run, dataset: Dataset, model: Path) -> dict:
+    """Return the metadata that is known before the model is served."""
     known = [item.name for item in fields(code.training.Hyperparameters)]
     return {
         "format": FORMAT,
@@ -156,8 +153,7 @@ def _metadata(code: Code, run: runs.Run, dataset: Dataset, session: onnxruntime.
         },
         "data": {**{name: dataset.origin[name] for name in ("source", "digest", "seed")}, "counts": dataset.counts},
         "hyperparameters": {name: run.inputs.get(name) for name in known},
-        "metric": outputs.metric,
-        "metrics": measured | {"trivial_score": outputs.trivial_score(dataset.splits["validation"].targets)},
+        "metric": dataset.schema.outputs.metric,
         "libraries": lineage.libraries(),
         "model_digest": sha256(model),
         "package_digest": package_digest(code.package),
@@ -176,7 +172,7 @@ def describe(schema: Schema, inputs: np.ndarray) -> dict[str, Any]:
 
 
 def _recorded_answers(served: ServedModel, dataset: Dataset) -> list[dict]:
-    """The first test examples, some of each class, as they are sent, and what the team's class answers to them."""
+    """Return the first test examples, some of each class, as they are sent, and the answers of the team's class."""
     test, inputs, outputs = dataset.splits["test"], dataset.schema.inputs, dataset.schema.outputs
     kinds = [np.arange(len(test))]
     if outputs.kind == "classes":
@@ -188,22 +184,6 @@ def _recorded_answers(served: ServedModel, dataset: Dataset) -> list[dict]:
         {"inputs": one, "outputs": answer.tolist(), "label": outputs.decode(target)}
         for one, answer, target in zip(sent, answers, chosen.targets, strict=True)
     ]
-
-
-def _copy_code(package: Path, draft: Path) -> None:
-    """Copy the team's package, of which serving.py may import any part, and what serves of this one."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(package, draft / package.name, ignore=ignored)
-    here = Path(__file__).parent
-    (draft / here.name).mkdir()
-    for name in SERVED:
-        if (here / name).is_dir():
-            shutil.copytree(here / name, draft / here.name / name, ignore=ignored)
-        else:
-            shutil.copyfile(here / name, draft / here.name / name)
-    for source, name in COPIED.items():
-        (draft / name).parent.mkdir(exist_ok=True)
-        shutil.copyfile(source, draft / name)
 
 
 def _write_json(path: Path, content) -> None:

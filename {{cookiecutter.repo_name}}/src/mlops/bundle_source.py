@@ -1,4 +1,4 @@
-"""What a bundle is made of, and whether the one that is there still is of it. Imports no PyTorch."""
+"""A bundle's files, and whether the bundle that is there is still made of them. Imports no PyTorch."""
 
 import hashlib
 from pathlib import Path
@@ -6,10 +6,21 @@ from pathlib import Path
 from . import runs
 from .serving import bundle_files as files
 
-# Of the repository, and the names they have in a bundle
-COPIED = {Path("serving-requirements.txt"): files.REQUIREMENTS, Path("serving.env"): files.S2I_ENVIRONMENT}
-# Of this package: what serves, and what that imports
-SERVED = ("__init__.py", "columns.py", "errors.py", "images.py", "processes.py", "schema.py", "serving", "tables.py")
+HERE = Path(__file__).parent
+# Of this package beside `serving`: the modules that serving imports
+IMPORTED = ("__init__", "columns", "errors", "images", "processes", "schema", "tables")
+
+
+def sources(package: Path) -> dict[str, Path]:
+    """Return the files of a bundle beside the run's own, by their names in it: of the team's package it has all."""
+    ours = [*(HERE / f"{name}.py" for name in IMPORTED), *(HERE / "serving").rglob("*.py")]
+    team = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {
+        **{f"{package.name}/{path.relative_to(package)}": path for path in team},
+        **{f"{HERE.name}/{path.relative_to(HERE)}": path for path in ours},
+        files.REQUIREMENTS: Path("serving-requirements.txt"),
+        files.S2I_ENVIRONMENT: Path("serving.env"),
+    }
 
 
 def is_current(package: Path, run: runs.Run, output: Path = files.BUNDLE) -> bool:
@@ -21,14 +32,11 @@ def is_current(package: Path, run: runs.Run, output: Path = files.BUNDLE) -> boo
 
 
 def package_digest(package: Path) -> str:
-    """Return the SHA-256 (hex) of what a bundle holds beside the run's own model and data."""
-    here = Path(__file__).parent
-    ours = [
-        path for name in SERVED for path in ((here / name).rglob("*.py") if (here / name).is_dir() else [here / name])
-    ]
+    """Return the SHA-256 (hex) of `sources` and of the program that makes bundles."""
     sha = hashlib.sha256()
-    for path in (*sorted(package.rglob("*.py")), *sorted(ours), here / "bundle.py", *COPIED):
-        sha.update(path.name.encode() + path.read_bytes())
+    for name, path in sorted(sources(package).items()):
+        sha.update(name.encode() + path.read_bytes())
+    sha.update((HERE / "bundle.py").read_bytes())
     return sha.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Ask a served model: examples in, what it answered and which run answered out."""
+"""Ask a served model: read examples from files, send them, and read the answers."""
 
 import json
 import shlex
@@ -23,7 +23,7 @@ PREDICTIONS = "/api/v1.0/predictions"
 
 @dataclass(frozen=True)
 class Question:
-    """One example to ask about: its name, its inputs [*shape], its label where that is known, what was done to it."""
+    """An example to ask about: its inputs [*shape], its label where that is known, and how a picture was changed."""
 
     name: str
     inputs: np.ndarray
@@ -33,7 +33,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said of one example, how sure it was, and the run that it came from."""
+    """The model's answer to an example, its probability, and the run that answered."""
 
     name: str
     answer: str
@@ -54,7 +54,7 @@ def test_examples(indices: Sequence[int], data_file: Path = datasets.FILE) -> li
 
 
 def samples(place: Path, schema: Schema, data_file: Path = datasets.FILE) -> list[Question]:
-    """Return the samples of a repository; where they are of other data, some test examples.
+    """Return a repository's samples; where they are of other data, test examples.
 
     Args:
         place: a folder of pictures, whose names begin with their labels (7-test-4.png is a 7), or a CSV file.
@@ -73,7 +73,7 @@ def samples(place: Path, schema: Schema, data_file: Path = datasets.FILE) -> lis
 
 
 def from_file(path: Path, schema: Schema) -> list[Question]:
-    """Return what a file holds: a picture, or the rows of a CSV or Parquet file; of a folder, all of its pictures.
+    """Return the examples in a file: a picture, or rows of CSV or Parquet; of a folder, all of its pictures.
 
     Raises:
         UserError: it is missing, cannot be read, or does not hold what the model takes.
@@ -142,13 +142,13 @@ def _rows(inputs: np.ndarray, labels: Sequence) -> list[Question]:
 
 
 def _label_of(columns: Iterable[str], schema: Schema) -> str | None:
-    """The column that says what a row is, where there is one: the target's, or one called label."""
+    """Return the column of labels, where there is one: the target's, or one called label."""
     inputs = {column.name for column in getattr(schema.inputs, "columns", ())}
     return next((name for name in columns if name in (request().target, "label") and name not in inputs), None)
 
 
 def request() -> datasets.Request:
-    """Return how the source was read that schema.toml records: its target, and what was said of its dialect."""
+    """Return the request in schema.toml, by which the source was read: its target and its dialect."""
     return datasets.Request(**({"source": ""} | schemas.read_source()))
 
 
@@ -175,27 +175,16 @@ class Output:
 
 
 def ask(url: str, questions: Sequence[Question], schema: Schema, timeout: float = 10) -> list[Answer]:
-    """Ask about all examples.
-
-    Args:
-        url: of the server, or of its predictions (as a cluster's gateway has it).
-        timeout: in seconds, for the connection and for each wait for bytes.
-
-    Raises:
-        UserError: no answer, an answer that is an error, or one that a model of this template does not give.
-    """
+    """Return the answers to all questions; the arguments and errors are those of `outputs`."""
+    answers: list[Answer] = []
     found = outputs(url, [question.inputs for question in questions], schema, timeout)
-    numbers = schema.outputs.kind == "number"
-    return [
-        Answer(
-            question.name,
-            schema.outputs.decode(output.values[0]) if numbers else output.names[output.values.argmax()],
-            None if numbers else float(output.values.max()),
-            output.run,
-            question.label,
-        )
-        for question, output in zip(questions, found, strict=True)
-    ]
+    for question, output in zip(questions, found, strict=True):
+        if schema.outputs.kind == "number":
+            answer, probability = schema.outputs.decode(output.values[0]), None
+        else:
+            answer, probability = output.names[output.values.argmax()], float(output.values.max())
+        answers.append(Answer(question.name, answer, probability, output.run, question.label))
+    return answers
 
 
 def outputs(
@@ -204,12 +193,17 @@ def outputs(
     """Ask about all inputs, each [*shape], as many in a request as it may hold.
 
     Args:
-        patience: how often to ask again, each time later, when the server says that it is busy.
+        url: address of the server, or of its predictions (as a cluster's gateway has it).
+        timeout: in seconds, for the connection and for each wait for bytes.
+        patience: how often to ask a busy server again, each time later.
 
     Raises:
-        UserError: as `ask`.
+        UserError: no answer, an answer that is an error, or one that a model of this template does not give.
     """
-    address, most = _predictions(url), per_request(schema)
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"{url} is not an address: it begins with http://, as http://127.0.0.1:9000 does.")
+    address, most = url.rstrip("/"), per_request(schema)
+    address = address if address.endswith("/predictions") else address + PREDICTIONS
     again = Retry(patience, connect=0, read=False, status_forcelist=[503], allowed_methods=None, backoff_factor=0.5,
                   raise_on_status=False)  # fmt: skip
     found: list[Output] = []
@@ -219,7 +213,7 @@ def outputs(
         for first in range(0, len(inputs), most):
             asked = inputs[first : first + most]
             body = {"data": {"ndarray": [schema.inputs.as_request(each) for each in asked]}}
-            found += _outputs(address, _post(session, address, body, timeout), len(asked))
+            found += _read(_post(session, address, body, timeout), len(asked))
     return found
 
 
@@ -236,26 +230,16 @@ def _post(session: requests.Session, address: str, body: dict, timeout: float) -
         raise UserError(
             f"No server answers at {address} ({reason}). Start one with `make serve`, or give another --url."
         ) from None
-    if not response.ok:
-        raise UserError(f"{address} answered {response.status_code}: {_reason(response)}")
-    return response
-
-
-def _predictions(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise UserError(f"{url} is not an address: it begins with http://, as http://127.0.0.1:9000 does.")
-    address = url.rstrip("/")
-    return address if address.endswith("/predictions") else address + PREDICTIONS
-
-
-def _reason(response: requests.Response) -> str:
+    if response.ok:
+        return response
     try:
-        return str(response.json()["status"]["info"])
+        reason = str(response.json()["status"]["info"])
     except (ValueError, KeyError, TypeError):
-        return response.text[:200] or response.reason
+        reason = response.text[:200] or response.reason
+    raise UserError(f"{address} answered {response.status_code}: {reason}")
 
 
-def _outputs(address: str, response: requests.Response, examples: int) -> list[Output]:
+def _read(response: requests.Response, examples: int) -> list[Output]:
     try:
         content = response.json()
         names, rows = content["data"]["names"], np.asarray(content["data"]["ndarray"], dtype=float)
@@ -263,7 +247,7 @@ def _outputs(address: str, response: requests.Response, examples: int) -> list[O
         if rows.shape != (examples, len(names)):
             raise ValueError(f"answers of shape {rows.shape} for {examples} examples and {len(names)} outputs")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{address} answered, but not as a model of this template does: {error!r}") from None
+        raise UserError(f"{response.url} answered, but not as a model of this template does: {error!r}") from None
     return [Output(names, row, run) for row in rows]
 
 
@@ -271,17 +255,12 @@ def table(answers: Sequence[Answer]) -> str:
     """Return the answers as lines to read, the run below."""
     rows = [["example", "answer", "probability", ""]]
     for answer in answers:
-        sure = "" if answer.probability is None else f"{answer.probability:.4f}"
-        rows.append([answer.name, answer.answer, sure, _verdict(answer)])
+        probability = "" if answer.probability is None else f"{answer.probability:.4f}"
+        verdict = "right" if answer.label == answer.answer else f"wrong: it is {answer.label}"
+        if answer.label is None or answer.probability is None:
+            verdict = "" if answer.label is None else f"it is {answer.label}"
+        rows.append([answer.name, answer.answer, probability, verdict])
     return "\n".join([*runs.aligned(rows), f"answered by run {answers[0].run or '(the answer does not say)'}"])
-
-
-def _verdict(answer: Answer) -> str:
-    if answer.label is None:
-        return ""
-    if answer.probability is None:
-        return f"it is {answer.label}"
-    return "right" if answer.label == answer.answer else f"wrong: it is {answer.label}"
 
 
 def as_json(answers: Sequence[Answer]) -> list[dict]:

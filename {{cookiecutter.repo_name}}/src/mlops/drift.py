@@ -1,14 +1,16 @@
 """Check a served model for input drift: do the inputs that it is asked about still look like its training inputs?
 
 A bundle carries the mean and the deviation of some statistics of the training inputs; the server's metrics page shows
-them beside running sums of the same statistics of what it is asked. `compare` gives the difference in standard
-deviations of the training inputs, so that a shift of 1 means the same for every statistic.
+them beside running sums of the same statistics of its requests. `compare` gives the difference in standard deviations
+of the training inputs, so that a shift of 1 means the same for every statistic.
 """
 
 import socket
 import time
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit, urlunsplit
 
+import numpy as np
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -19,98 +21,95 @@ SHIFT = 0.25  # standard deviations by which a mean must move to be called moved
 SIGMAS = 4.0  # and by how many standard errors, so that few examples raise no alarm
 FEWEST = 30  # examples below which nothing is said
 MEANINGS = Images.statistics  # a table's are named after its columns, which say it all
+COLUMNS = ("training", "served", "shift", "spread")  # of a report
 
 
-def read_page(page: str) -> dict:
-    """Read a server's metrics page: {"examples", "sums", "squares", "training", "run"}, each statistic by its name.
+@dataclass(frozen=True)
+class Seen:
+    """The inputs that servers of one run saw.
+
+    Attributes:
+        training: (mean, sd) of each statistic over the training inputs.
+        examples: their number.
+        sums, squares: of each statistic and of its square over the inputs [statistics].
+    """
+
+    run: str
+    training: dict[str, tuple[float, float]]
+    examples: float
+    sums: np.ndarray
+    squares: np.ndarray
+
+    def plus(self, other: "Seen", sign: int = 1) -> "Seen":
+        """Return the inputs of both; with sign -1, those that `other` had not seen yet."""
+        sums, squares = self.sums + sign * other.sums, self.squares + sign * other.squares
+        return replace(self, examples=self.examples + sign * other.examples, sums=sums, squares=squares)
+
+
+def read_page(page: str) -> Seen:
+    """Read a server's metrics page.
 
     Raises:
         ValueError: the page is not that of a model of ours.
     """
-    seen: dict = {"examples": None, "sums": {}, "squares": {}, "training": {}, "run": None}
     try:
-        samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
-    except ValueError:
-        samples = []
-    for name, labels, value, *_ in samples:
-        if name == EXAMPLES:
-            seen["examples"] = value
-        elif name in (SUM, SQUARES):
-            seen["sums" if name == SUM else "squares"][labels["statistic"]] = value
-        elif name == TRAINING:
-            seen["training"].setdefault(labels["statistic"], {})[labels["moment"]] = value
-        elif name == INFO:
-            seen["run"] = labels["run"]
-    names = set(seen["training"])
-    whole = names and set(seen["sums"]) == set(seen["squares"]) == names
-    if (
-        seen["examples"] is None
-        or not whole
-        or any(set(found) != {"mean", "sd"} for found in seen["training"].values())
-    ):
+        samples = {
+            (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+        }
+        names = [key[1] for key in samples if key[0] == SUM]
+        (run,) = (key[1] for key in samples if key[0] == INFO)
+        training = {name: (samples[TRAINING, "mean", name], samples[TRAINING, "sd", name]) for name in names}
+        sums, squares = (np.array([samples[kind, name] for name in names]) for kind in (SUM, SQUARES))
+        return Seen(run, training, samples[EXAMPLES,], sums, squares)
+    except (ValueError, KeyError):
         raise ValueError(
             "not this model's metrics page: give the metrics port (6000 unless set) and the path /metrics, "
             "or /prometheus where Seldon runs the server"
-        )
-    return seen
+        ) from None
 
 
-def add(pages: list[dict]) -> dict:
+def add(pages: list[Seen]) -> Seen:
     """Add the sums of several replicas. ValueError when they serve different models."""
-    served = {page["run"] for page in pages}
-    if len(served) > 1:
-        raise ValueError(f"the servers answer from different runs: {', '.join(sorted(map(str, served)))}")
-    total = pages[0]
-    for page in pages[1:]:
-        total = _combined(total, page, sign=1)
+    runs = {page.run for page in pages}
+    if len(runs) > 1:
+        raise ValueError(f"the servers answer from different runs: {', '.join(sorted(runs))}")
+    total, *others = pages
+    for page in others:
+        total = total.plus(page)
     return total
 
 
-def since(now: dict, before: dict) -> dict:
-    """Return what was seen between two looks at the same servers. ValueError when they were restarted in between."""
-    if now["examples"] < before["examples"] or now["run"] != before["run"]:
+def since(now: Seen, before: Seen) -> Seen:
+    """Return the inputs between two looks at the same servers. ValueError when they were restarted in between."""
+    if now.examples < before.examples or now.run != before.run:
         raise ValueError("the server was restarted between the two looks: look again")
-    return _combined(now, before, sign=-1)
+    return now.plus(before, sign=-1)
 
 
-def _combined(one: dict, other: dict, sign: int) -> dict:
-    return {
-        "examples": one["examples"] + sign * other["examples"],
-        "training": one["training"],
-        "run": one["run"],
-        **{
-            part: {name: one[part][name] + sign * other[part][name] for name in one["training"]}
-            for part in ("sums", "squares")
-        },
-    }
+def compare(seen: Seen) -> dict:
+    """Compare the served inputs with the training inputs.
 
-
-def compare(seen: dict) -> dict:
-    """Compare what a server saw with what its model was trained on.
-
-    seen: from `read_page`, `add` or `since`. Returns {"examples", "verdict": "quiet" | "moved" | "too few", "run",
-    "statistics": {name: {"training", "served", "shift", "spread", "moved"}}}: `shift` in standard deviations of the
-    training inputs, `spread` the served deviation over the training one.
+    Returns {"examples", "verdict": "quiet" | "moved" | "too few", "run", "statistics": {name: {"training", "served",
+    "shift", "spread", "moved"}}}: `shift` in standard deviations of the training inputs, `spread` the served deviation
+    over the training one.
     """
-    examples = seen["examples"]
-    report: dict = {"examples": int(examples), "run": seen["run"], "verdict": "too few", "statistics": {}}
-    if examples < FEWEST:
+    report = {"examples": int(seen.examples), "run": seen.run, "verdict": "too few", "statistics": {}}
+    if seen.examples < FEWEST:
         return report
-    for name, moments in seen["training"].items():
-        mean, sd = moments["mean"], max(moments["sd"], 1e-9)
-        served = seen["sums"][name] / examples
-        deviation = max(seen["squares"][name] / examples - served * served, 0.0) ** 0.5
-        shift = (served - mean) / sd
-        moved = abs(shift) >= SHIFT and abs(shift) * examples**0.5 >= SIGMAS
-        report["statistics"][name] = {
-            "training": mean,
-            "served": served,
-            "shift": shift,
-            "spread": deviation / sd,
-            "moved": moved,
-        }
-    report["verdict"] = "moved" if any(found["moved"] for found in report["statistics"].values()) else "quiet"
-    return report
+    means, deviations = np.array(list(seen.training.values())).T
+    deviations = np.maximum(deviations, 1e-9)
+    served = seen.sums / seen.examples
+    spread = np.sqrt(np.maximum(seen.squares / seen.examples - served**2, 0)) / deviations
+    shift = (served - means) / deviations
+    moved = (np.abs(shift) >= SHIFT) & (np.abs(shift) * seen.examples**0.5 >= SIGMAS)
+    rows = np.stack([means, served, shift, spread], axis=1).tolist()
+    statistics = {
+        name: {**dict(zip(COLUMNS, row, strict=True)), "moved": bool(has_moved)}
+        for name, row, has_moved in zip(seen.training, rows, moved, strict=True)
+    }
+    return report | {"verdict": "moved" if moved.any() else "quiet", "statistics": statistics}
 
 
 def as_text(report: dict) -> str:
@@ -121,9 +120,7 @@ def as_text(report: dict) -> str:
     lines = [f"{'statistic':<{width}} {'training':>9} {'served':>9} {'shift':>7} {'spread':>7}"]
     for name, found in report["statistics"].items():
         numbers = f"{found['training']:>9.3f} {found['served']:>9.3f} {found['shift']:>+7.2f} {found['spread']:>7.2f}"
-        lines.append(
-            f"{name:<{width}} {numbers}  {'MOVED' if found['moved'] else '     '}  {MEANINGS.get(name, '')}".rstrip()
-        )
+        lines.append(f"{name:<{width}} {numbers}  {'MOVED' * found['moved']:5}  {MEANINGS.get(name, '')}".rstrip())
     lines.append("(shift: in standard deviations of the training inputs; spread: served deviation over training's)")
     moved = [name for name, found in report["statistics"].items() if found["moved"]]
     if moved:
@@ -160,9 +157,9 @@ def fetch(url: str, timeout: float = 10.0) -> list[str]:
         raise ValueError(f"{url} does not answer ({error}): is the server up, and is this its metrics port?") from error
 
 
-def look(urls: list[str]) -> dict:
+def look(urls: list[str]) -> Seen:
     """Return the sums of all the servers, added. ValueError names the address that is wrong."""
-    pages: list[dict] = []
+    pages: list[Seen] = []
     for url in urls:
         texts = fetch(url)
         try:

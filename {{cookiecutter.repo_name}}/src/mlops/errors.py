@@ -21,4 +21,14 @@ class Stopped(Exception):
 
 
 class Refused(ValueError):
-    """An input that does not fit the schema; the text says what was wrong and the rule."""
+    """An input that does not fit the schema, or another request that is not answered.
+
+    Args:
+        reason: says what was wrong, and the rule.
+        code: the HTTP status.
+        headers: names and values, for the answer.
+    """
+
+    def __init__(self, reason: str, code: int = 400, *headers: tuple[str, str]) -> None:
+        super().__init__(reason)
+        self.code, self.headers = code, headers

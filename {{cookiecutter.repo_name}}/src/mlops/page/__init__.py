@@ -36,8 +36,7 @@ def server(bundle: Path = BUNDLE, port: int = 0) -> Iterator[tuple[str, subproce
     """
     if not importlib.util.find_spec("streamlit"):
         raise UserError("The page needs the extra `try` of pyproject.toml. It is installed by: make try")
-    if port and processes.listens(port):
-        raise UserError(f"Port {port} is taken. Give another with PORT=, or none to take a free one.")
+    local_server.check_free(port)
     port = port or processes.free_port()
     settings = [f"--{name}={value}" for name, value in {**SETTINGS, "server.port": port}.items()]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}

@@ -1,6 +1,6 @@
 """Start the server of a bundle, in the bundle's folder: `python -m mlops.serving`.
 
-It reads the variables of Seldon's wrapper. A port that is 0 is chosen by the system.
+It reads the variables of Seldon's wrapper. The system chooses a port that is given as 0.
 """
 
 import json
@@ -10,36 +10,34 @@ import pkgutil
 import socket
 import sys
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import prometheus_client
+import uvloop
 
 from ..errors import UserError
 from . import limits, starting
-from .application import THREADS, Application
+from .application import Application
 from .metrics import Measured, Metrics
-from .server import Server
+from .server import serve
 
-logger = logging.getLogger(__name__)
 HOST = os.environ.get(starting.HOST_VARIABLE) or "0.0.0.0"
-PARAMETERS: dict[str, Callable[[str], Any]] = {
-    "INT": int,
-    "FLOAT": float,
-    "DOUBLE": float,
-    "STRING": str,
-    "BOOL": lambda text: text.lower() == "true",
-}
+HIGHEST_PORT = 65535
+TYPES: dict[str, Callable[[str], Any]] = {  # of Seldon's parameters
+    "INT": int, "FLOAT": float, "DOUBLE": float, "STRING": str, "BOOL": lambda text: text.lower() == "true",
+}  # fmt: skip
 
 
 def main() -> None:
     """Load the model and serve it until SIGTERM."""
     try:
-        _set_log_level()
-        kind, metrics, quick_bytes = os.environ.get("SERVICE_TYPE", "MODEL"), Metrics(), limits.SHORT_BYTES
-        if kind not in ("MODEL", "ROUTER"):
-            raise UserError(f"SERVICE_TYPE is {kind}; this server takes MODEL and ROUTER.")
-        model = make_model(os.environ.get("MODEL_NAME", ""), os.environ.get("PREDICTIVE_UNIT_PARAMETERS") or "[]")
+        level = _choice("SELDON_LOG_LEVEL", "INFO", logging.getLevelNamesMapping())
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        if os.environ.get("TRACING", "0") != "0":
+            logging.getLogger(__name__).warning("TRACING is ignored: this server sends no traces.")
+        kind = _choice("SERVICE_TYPE", "MODEL", ("MODEL", "ROUTER"))
+        model, metrics, quick_bytes = _make_model(), Metrics(), limits.SHORT_BYTES
         if kind == "MODEL":
             model.load()
             quick_bytes = min(quick_bytes, _quick_bytes(model))
@@ -49,38 +47,35 @@ def main() -> None:
         grpc = _start_grpc(model, metrics) if _number("GRPC_WORKERS", 0) else None
     except (UserError, OSError) as error:
         sys.exit(f"The model cannot be served: {error}")
-    url, statistics = f"http://{HOST}:{listener.getsockname()[1]}", f"http://{HOST}:{page.server_port}/metrics"
-    Server(Application(model, metrics, kind, quick_bytes), lambda: starting.publish(url, statistics)).run([listener])
+    starting.publish(f"http://{HOST}:{listener.getsockname()[1]}", f"http://{HOST}:{page.server_port}/metrics")
+    uvloop.run(serve(Application(model, metrics, kind, quick_bytes), listener))
     if grpc:
         grpc.stop(limits.GRACE_SECONDS).wait()
 
 
-def make_model(name: str, parameters: str) -> Any:
-    """Return an object of the class `name`; Seldon's parameters are JSON: [{"name", "value", "type"}, ...]."""
-    try:
-        found = pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"MODEL_NAME={name} cannot be imported: {error}") from None
-    try:
-        return found(**{one["name"]: PARAMETERS[one["type"]](one["value"]) for one in json.loads(parameters)})
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{name} cannot be made with PREDICTIVE_UNIT_PARAMETERS={parameters}: {error}") from None
-
-
-def _set_log_level() -> None:
-    level = os.environ.get("SELDON_LOG_LEVEL", "INFO").upper()
-    if level not in logging.getLevelNamesMapping():
-        raise UserError(f"SELDON_LOG_LEVEL is {level}; it is one of: {', '.join(logging.getLevelNamesMapping())}.")
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if os.environ.get("TRACING", "0") != "0":
-        logger.warning("TRACING is ignored: this server sends no traces.")
+def _choice(name: str, default: str, choices: Iterable[str]) -> str:
+    text = (os.environ.get(name) or default).upper()
+    if text not in choices:
+        raise UserError(f"{name} is {text}; it is one of: {', '.join(choices)}.")
+    return text
 
 
 def _number(name: str, default: int) -> int:
     text = os.environ.get(name) or str(default)
-    if not text.isdecimal():
-        raise UserError(f"{name} is {text}; it is a whole number.")
+    if not text.isdecimal() or int(text) > HIGHEST_PORT:
+        raise UserError(f"{name} is {text}; it is a whole number up to {HIGHEST_PORT}.")
     return int(text)
+
+
+def _make_model() -> Any:
+    """Return an object of the class that MODEL_NAME names, made with Seldon's parameters."""
+    name, given = os.environ.get("MODEL_NAME", ""), os.environ.get("PREDICTIVE_UNIT_PARAMETERS") or "[]"
+    try:
+        parameters = {one["name"]: TYPES[one["type"]](one["value"]) for one in json.loads(given)}
+        return pkgutil.resolve_name(name)(**parameters)
+    except (ImportError, AttributeError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"MODEL_NAME={name} with PREDICTIVE_UNIT_PARAMETERS={given} makes no model: {reason}") from None
 
 
 def _quick_bytes(model: Any) -> int:
@@ -99,7 +94,7 @@ def _listen(port: int) -> socket.socket:
 def _start_grpc(model: Any, metrics: Metrics) -> Any:
     from seldon_core.wrapper import get_grpc_server
 
-    server = get_grpc_server(model, metrics, num_threads=THREADS)
+    server = get_grpc_server(model, metrics, num_threads=limits.THREADS)
     server.add_insecure_port(f"{HOST}:{_number('PREDICTIVE_UNIT_GRPC_SERVICE_PORT', 5000)}")
     server.start()
     return server

@@ -9,22 +9,20 @@ from typing import Any
 
 from ..errors import Refused
 from . import limits, messages
-from .messages import Refusal
 from .metrics import Metrics
 
 PREDICT = ("/api/v1.0/predictions", "/api/v0.1/predictions", "/predict")
 FEEDBACK = ("/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback")
 HEALTH = ("/health/status", "/api/v1.0/health/status")
-PING = "/health/ping"
 METADATA = ("/metadata", "/api/v1.0/metadata")
+PONG = b"pong"
 FOR_BROWSERS = ((b"access-control-allow-origin", b"*"), (b"access-control-allow-headers", b"content-type"))
-THREADS = 2  # that run the model
 
 logger = logging.getLogger(__name__)
 
 
 class Application:
-    """Answers requests: quick ones at once, others in a small pool of threads, so that probes never wait for them.
+    """Answers quick requests at once and others in a small pool of threads, so that probes never wait for them.
 
     Args:
         kind: MODEL or ROUTER, as Seldon's SERVICE_TYPE.
@@ -34,8 +32,9 @@ class Application:
     def __init__(self, model: Any, metrics: Metrics, kind: str, quick_bytes: int) -> None:
         self.model, self.metrics, self.quick_bytes = model, metrics, quick_bytes
         self.closing = False  # the server stops: every answer closes its connection
-        self._slots, self._threads = asyncio.Semaphore(limits.IN_FLIGHT), ThreadPoolExecutor(THREADS)
-        self._gets = dict.fromkeys(HEALTH, self._health) | dict.fromkeys(METADATA, self._metadata) | {PING: self._ping}
+        self._slots, self._threads = asyncio.Semaphore(limits.IN_FLIGHT), ThreadPoolExecutor(limits.THREADS)
+        self._gets: dict[str, Callable[[], bytes]] = {"/health/ping": lambda: PONG}
+        self._gets |= dict.fromkeys(HEALTH, self._health) | dict.fromkeys(METADATA, self._metadata)
         work = dict.fromkeys(PREDICT, self._predict) if kind == "MODEL" else {"/route": self._route}
         self._posts: dict[str, Callable[[dict], bytes]] = work | dict.fromkeys(FEEDBACK, self._feedback)
 
@@ -46,13 +45,12 @@ class Application:
         except Exception as error:
             if not isinstance(error, Refused):
                 logger.exception("%s", path)
-                error = Refusal(500, "The model failed on this request; the server's log says why.")
-            status = getattr(error, "code", 400)
-            content = messages.failure(status, str(error))
-            headers += [(name.encode(), value.encode()) for name, value in getattr(error, "headers", ())]
+                error = Refused("The model failed on this request; the server's log says why.", 500)
+            status, content = error.code, messages.failure(error.code, str(error))
+            headers += [(name.encode(), value.encode()) for name, value in error.headers]
         if path in PREDICT:
             self.metrics.requests.labels(status).inc()
-        kind = b"text/plain" if content == b"pong" else b"application/json"
+        kind = b"text/plain" if content is PONG else b"application/json"
         headers += [(b"content-type", kind), (b"content-length", b"%d" % len(content))]
         headers += [(b"connection", b"close")] if self.closing else []
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -60,13 +58,15 @@ class Application:
 
     async def _content(self, method: str, path: str, headers: dict[bytes, bytes], receive: Callable) -> bytes:
         if path not in self._gets and path not in self._posts:
-            raise Refusal(404, f"There is nothing here: send a POST to {next(iter(self._posts))}.")
+            raise Refused(f"There is nothing here: send a POST to {next(iter(self._posts))}.", 404)
         allowed = ("GET", "HEAD", "OPTIONS") if path in self._gets else ("POST", "OPTIONS")
         if method not in allowed:
-            raise Refusal(405, f"Wrong method: allowed here is {allowed[0]}.", ("allow", ", ".join(allowed)))
+            raise Refused(f"Wrong method: allowed here is {allowed[0]}.", 405, ("allow", ", ".join(allowed)))
         if method == "OPTIONS":  # a browser asks whether it may ask
             return b""
-        return await (self._gets[path]() if path in self._gets else self._post(path, headers, receive))
+        if path in self._gets:  # the model works for its health alone
+            return await asyncio.to_thread(self._health) if path in HEALTH else self._gets[path]()
+        return await self._post(path, headers, receive)
 
     async def _post(self, path: str, headers: dict[bytes, bytes], receive: Callable) -> bytes:
         """Read a body and have it answered."""
@@ -80,7 +80,7 @@ class Application:
         if body is not None and len(body) <= self.quick_bytes:
             return work(body)
         if self._slots.locked():
-            raise Refusal(503, f"Busy: {limits.IN_FLIGHT} requests are under way. Try again.", ("retry-after", "1"))
+            raise Refused(f"Busy: {limits.IN_FLIGHT} requests are under way. Try again.", 503, ("retry-after", "1"))
         async with self._slots:
             body = await _read(receive, most) if body is None else body
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, body)
@@ -106,24 +106,19 @@ class Application:
         branch = messages.part(message, "response", "meta", "routing").get(os.environ.get("PREDICTIVE_UNIT_ID", "0"))
         self.metrics.update_reward(reward)
         self.model.send_feedback(features, names, reward, right, branch)
-        return self._answered([], [], "ndarray", {})
+        return self._answered([], [], "ndarray", {"tags": {}})
 
     def _answered(self, answers: Any, names: list[str], form: str, meta: dict) -> bytes:
         self.metrics.update(self.model.metrics())
-        meta["tags"] = {**meta.get("tags", {}), **self.model.tags()}
-        return messages.answer(answers, names, form, meta)
+        return messages.answer(answers, names, form, meta | {"tags": meta["tags"] | self.model.tags()})
 
-    async def _ping(self) -> bytes:
-        return b"pong"
-
-    async def _health(self) -> bytes:
+    def _health(self) -> bytes:
         try:
-            found = await asyncio.to_thread(self.model.health_status)
+            return messages.to_json({"jsonData": self.model.health_status()})
         except Exception as error:
-            raise Refusal(503, f"Not ready: {error}.") from None
-        return messages.to_json({"jsonData": found})
+            raise Refused(f"Not ready: {error}.", 503) from None
 
-    async def _metadata(self) -> bytes:
+    def _metadata(self) -> bytes:
         return messages.to_json(self.model.init_metadata())
 
 
@@ -133,9 +128,9 @@ async def _read(receive: Callable, most: int) -> bytes:
     while more:
         part = await receive()
         if part["type"] == "http.disconnect":
-            raise Refusal(400, "The body could not be read to its end.")
+            raise Refused("The body could not be read to its end.")
         body += part["body"]
         more = part["more_body"]
         if len(body) > most:
-            raise Refusal(413, f"The body is over {most / 2**20:g} MiB: send less at a time, or binData.")
+            raise Refused(f"The body is over {most / 2**20:g} MiB: send less at a time, or binData.", 413)
     return bytes(body)

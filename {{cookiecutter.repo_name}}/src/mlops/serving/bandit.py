@@ -2,7 +2,7 @@
 
     MODEL_NAME=mlops.serving.bandit.EpsilonGreedy SERVICE_TYPE=ROUTER
 
-It is in every bundle, so it runs from any image of a model. What it has learned is in memory: run one pod of it.
+It is in every bundle, so it runs from any image of a model. It keeps what it learns in memory: run one pod of it.
 """
 
 import logging
@@ -24,28 +24,26 @@ class EpsilonGreedy:
             raise ValueError(f"n_branches is {n_branches}; a router needs at least one child.")
         if not 0 <= epsilon <= 1:
             raise ValueError(f"epsilon is {epsilon}; it is a share, from 0 to 1.")
-        self.epsilon = epsilon
-        self._random = random.Random(seed)
-        self._lock = threading.Lock()
-        self._counts, self._sums = [0] * n_branches, [0.0] * n_branches
+        self.epsilon, self._random, self._lock = epsilon, random.Random(seed), threading.Lock()
+        self._counts: list[int] = [0] * n_branches
+        self._means: list[float | None] = [None] * n_branches
 
     def route(self, features, feature_names) -> int:
         """Return the branch that gets this request."""
         with self._lock:
-            branches = range(len(self._counts))
-            if self._random.random() < self.epsilon:
-                return self._random.choice(branches)
-            means = [self._mean(branch, math.inf) for branch in branches]
-            return self._random.choice([branch for branch in branches if means[branch] == max(means)])
+            explores = self._random.random() < self.epsilon
+            means = [math.inf if mean is None or explores else mean for mean in self._means]
+            return self._random.choice([branch for branch, mean in enumerate(means) if mean == max(means)])
 
     def send_feedback(self, features, feature_names, reward, truth, routing=None) -> None:
         """Learn that an answer of the branch `routing` earned `reward`."""
         with self._lock:
-            if routing not in range(len(self._counts)):  # such as -1: an answer that came from all branches
+            if type(routing) is not int or not 0 <= routing < len(self._counts):  # -1: an answer of all branches
                 logger.warning("Feedback for branch %s is left out: there are %d", routing, len(self._counts))
             elif math.isfinite(reward):
                 self._counts[routing] += 1
-                self._sums[routing] += reward
+                mean = self._means[routing] or 0.0
+                self._means[routing] = mean + (reward - mean) / self._counts[routing]
 
     def health_status(self) -> dict:
         return {"status": "ready", **self.tags()}
@@ -56,11 +54,8 @@ class EpsilonGreedy:
     def tags(self) -> dict:
         """Return what was learned so far, for every answer's meta."""
         with self._lock:
-            learned = [
-                {"feedback": count, "mean_reward": self._mean(branch, None)}
-                for branch, count in enumerate(self._counts)
-            ]
-            return {"branches": learned}
+            learned = zip(self._counts, self._means, strict=True)
+            return {"branches": [{"feedback": count, "mean_reward": mean} for count, mean in learned]}
 
     def metrics(self) -> list[dict]:
         """Return the feedback and the mean reward of each branch, for Prometheus."""
@@ -69,7 +64,3 @@ class EpsilonGreedy:
             for branch, learned in enumerate(self.tags()["branches"])
             for key, value in learned.items()
         ]
-
-    def _mean(self, branch: int, unknown):
-        count = self._counts[branch]
-        return self._sums[branch] / count if count else unknown

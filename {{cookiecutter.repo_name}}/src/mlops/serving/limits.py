@@ -1,4 +1,4 @@
-"""What the server takes at most. What is over a limit is refused with a 4xx or a 503 that says the limit."""
+"""The server's limits. A request over a limit is refused with a 4xx or a 503 that says the limit."""
 
 HEAD_BYTES = 64 * 2**10  # of a request: its first line and headers
 BODY_BYTES = 8 * 2**20  # of a request: 1,024 small pictures as JSON numbers with a few decimals
@@ -10,6 +10,7 @@ ECHO_BYTES = 16 * 2**10  # of meta.tags and meta.puid, which go back with the an
 IN_FLIGHT = 32  # requests that are not quick, or longer than SHORT_BYTES
 SHORT_BYTES = 64 * 2**10
 QUICK_SECONDS = 0.002  # a request that takes the model no longer needs no other thread
+THREADS = 2  # that run the model
 ARRIVAL_SECONDS = 20  # for a request to arrive, whole
 IDLE_SECONDS = 75  # that a connection is kept: longer than the 60 of most proxies
 LINGER_SECONDS = 2  # that a stopping server waits for kept connections, to tell them that it closes

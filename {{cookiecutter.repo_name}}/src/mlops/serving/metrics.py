@@ -1,13 +1,14 @@
-"""What the server counts, for Prometheus: requests, answers, statistics of the inputs, and a model's own metrics."""
+"""Metrics for Prometheus: requests, answers, statistics of the inputs, and those of the model's own `metrics()`."""
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 # `mlops.drift` reads these
 EXAMPLES = "model_examples_total"
@@ -24,7 +25,7 @@ KINDS = {"COUNTER": (Counter, "inc"), "GAUGE": (Gauge, "set"), "TIMER": (Histogr
 
 
 class Metrics:
-    """Metrics of models and routers. `update` and `update_reward` are what seldon-core's gRPC server calls."""
+    """Metrics of models and routers. seldon-core's gRPC server calls `update` and `update_reward`, too."""
 
     def __init__(self) -> None:
         prometheus_client.disable_created_metrics()
@@ -36,7 +37,7 @@ class Metrics:
         self._lock = threading.Lock()
 
     def update(self, metrics: list[dict], method: str = "") -> None:
-        """Take what a model's own `metrics()` gave; a TIMER is in milliseconds."""
+        """Take the metrics that a model's own `metrics()` returned; a TIMER is in milliseconds."""
         for metric in metrics:
             key, tags = metric["key"], metric.get("tags") or {}
             kind, take = KINDS[metric["type"]]
@@ -52,39 +53,33 @@ class Metrics:
 
 
 class Measured:
-    """A model with its answers counted; their statistics follow when enough are pending, or the page is asked for."""
+    """A model with its answers counted; they are described once enough are pending, or the page is asked for."""
 
     def __init__(self, model: Any) -> None:
-        self.model = model
-        self._lock = threading.Lock()
+        self.model, self._lock = model, threading.Lock()
         self._pending: list[tuple[np.ndarray, Any]] = []
-        self._waiting = 0
-        prometheus_client.REGISTRY.register(self)  # before the others: `collect` brings them up to date
-        statistics, names = model.schema.inputs.statistics, model.class_names()
-        self.seconds = Histogram("model_request_seconds", "Time in the model class", buckets=SECONDS)
-        self.sizes = Histogram("model_batch_size", "Examples in a request", buckets=SIZES)
-        self.examples = Counter(EXAMPLES, "Examples answered")
-        # Gauges, although sums: some statistics are below zero, and a counter may not fall.
-        self.sums = _each(Gauge(SUM, "Sum of a statistic over the inputs", ["statistic"]), statistics)
-        self.squares = _each(Gauge(SQUARES, "Sum of its square over the inputs", ["statistic"]), statistics)
-        if len(names) > 1:  # a number is no class
-            self.found = _each(Counter("model_predictions", "Examples, by the class found", ["class"]), names)
+        self._waiting = self._examples = 0
+        self._sums, self._squares = np.zeros((2, len(model.schema.inputs.statistics)))
+        self._found = np.zeros(len(model.class_names()))
+        self._seconds = Histogram("model_request_seconds", "Time in the model class", buckets=SECONDS)
+        self._sizes = Histogram("model_batch_size", "Examples in a request", buckets=SIZES)
         trained = Gauge(TRAINING, "Of the training inputs", ["statistic", "moment"])
         for statistic, moments in model.metadata["training_inputs"]["statistics"].items():
             for moment, value in moments.items():
                 trained.labels(statistic, moment).set(value)
         Gauge(INFO, "The run that answers", ["run"]).labels(model.metadata["run"]["uuid"]).set(1)
+        prometheus_client.REGISTRY.register(self)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
 
     def predict(self, X, names=None, meta=None):
-        """Read what a request holds and have the model answer it."""
+        """Read a request's values and have the model answer them."""
         began = time.perf_counter()
         inputs = self.model.read(X, names)
         answers = self.model.predict(inputs, names, meta)
-        self.seconds.observe(time.perf_counter() - began)
-        self.sizes.observe(len(inputs))
+        self._seconds.observe(time.perf_counter() - began)
+        self._sizes.observe(len(inputs))
         with self._lock:
             self._pending.append((inputs, answers))
             self._waiting += len(inputs)
@@ -92,11 +87,20 @@ class Measured:
                 self._count()
         return answers
 
-    def collect(self) -> Iterable:
-        """Count what is pending; the metrics themselves are registered, too."""
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics for Prometheus, those of pending answers too."""
         with self._lock:
             self._count()
-        return ()
+        names, statistics = self.model.class_names(), self.model.schema.inputs.statistics
+        yield CounterMetricFamily(EXAMPLES, "Examples answered", self._examples)
+        # Gauges, although sums: some statistics are below zero, and a counter may not fall.
+        sums = GaugeMetricFamily(SUM, "Sum of a statistic over the inputs", labels=["statistic"])
+        squares = GaugeMetricFamily(SQUARES, "Sum of its square over the inputs", labels=["statistic"])
+        found = CounterMetricFamily("model_predictions", "Examples, by the class found", labels=["class"])
+        yield _filled(sums, statistics, self._sums)
+        yield _filled(squares, statistics, self._squares)
+        if len(names) > 1:  # a number is no class
+            yield _filled(found, names, self._found)
 
     def _count(self) -> None:
         if not self._pending:
@@ -104,18 +108,15 @@ class Measured:
         inputs, answers = zip(*self._pending, strict=True)
         self._pending, self._waiting = [], 0
         statistics = self.model.schema.inputs.describe(np.concatenate(inputs))
-        self.examples.inc(len(statistics))
-        _add(self.sums, statistics.sum(axis=0))
-        _add(self.squares, np.square(statistics).sum(axis=0))
-        width = len(self.model.class_names())
+        self._examples += len(statistics)
+        self._sums += statistics.sum(axis=0)
+        self._squares += np.square(statistics).sum(axis=0)
+        width = len(self._found)
         if width > 1 and all(np.shape(each)[1:] == (width,) for each in answers):
-            _add(self.found, np.bincount(np.concatenate(answers).argmax(axis=1), minlength=width))
+            self._found += np.bincount(np.concatenate(answers).argmax(axis=1), minlength=width)
 
 
-def _each(metric: Any, labels: Iterable[str]) -> list[Any]:
-    return [metric.labels(label) for label in labels]
-
-
-def _add(metrics: list[Any], values: np.ndarray) -> None:
-    for metric, value in zip(metrics, values, strict=True):
-        metric.inc(value)
+def _filled(family: Any, labels: Iterable[str], values: np.ndarray) -> Metric:
+    for label, value in zip(labels, values, strict=True):
+        family.add_metric([label], value)
+    return family

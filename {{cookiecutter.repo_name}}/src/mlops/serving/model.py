@@ -1,4 +1,4 @@
-"""A bundle's model: what the class in the team's `serving.py` inherits.
+"""The model of a bundle: the base of the class in the team's `serving.py`.
 
 It has the methods that Seldon's wrapper calls, so it also runs in the stock `seldon-core-microservice`. It imports
 numpy, and ONNX Runtime when it is loaded: both environments have these.
@@ -13,9 +13,10 @@ import numpy as np
 
 from .. import schema as schemas
 from ..errors import Refused, UserError
-from .bundle_files import INPUT, METADATA, MODEL, OUTPUT, RECORDED_ANSWERS, read_bundle, served_bundle
+from .bundle_files import INPUT, METADATA, MODEL, OUTPUT, RECORDED_ANSWERS, REMEDY, read_bundle
 from .limits import ROWS
 
+HERE = Path(__file__).resolve().parents[2]  # the bundle that this copy of mlops is in
 AT_ONCE = 32  # examples given to the network at a time: as fast as all at once, in a fraction of the memory
 TOLERANCE = 1e-4  # another machine computes the last bits differently
 
@@ -23,13 +24,13 @@ TOLERANCE = 1e-4  # another machine computes the last bits differently
 class ServedModel:
     """The methods that Seldon's wrapper calls. A team's class may change each of them."""
 
-    def __init__(self, bundle: Path | None = None) -> None:
-        self.bundle = bundle or served_bundle()
-        self.content, self.metadata, self.recorded = read_bundle(self.bundle)
+    def __init__(self, bundle: Path = HERE) -> None:
+        self.bundle = bundle
+        self.content, self.metadata, self.recorded = read_bundle(bundle)
         self.schema = schemas.from_dict(self.metadata["schema"], METADATA)
 
     def load(self) -> None:
-        """Open the network and have the model give its recorded answers again.
+        """Open the network and check that the model gives its recorded answers again.
 
         Raises:
             UserError: it is not a network for the schema, or it answers otherwise.
@@ -39,33 +40,25 @@ class ServedModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # several requests run at a time instead
         options.log_severity_level = 3
+        shape, width = self.schema.inputs.shape, len(self.schema.outputs.names)
         try:
             self.session = onnxruntime.InferenceSession(self.content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise self._unusable(f"is not a model that ONNX Runtime can open ({error})") from None
-        puts = (*self.session.get_inputs(), *self.session.get_outputs())
-        found = [(put.name, put.type, *put.shape[1:]) for put in puts]
-        shape, width = self.schema.inputs.shape, len(self.schema.outputs.names)
-        if found != [(INPUT, "tensor(float)", *shape), (OUTPUT, "tensor(float)", width)]:
-            wanted = f"{INPUT} [N, {', '.join(map(str, shape))}] and give {OUTPUT} [N, {width}]"
-            raise self._unusable(f"must take {wanted}, float32; it has {found}")
-        try:
-            self.health_status()
-        except UserError as error:
-            raise self._unusable(f"does not fit its bundle: {error}") from None
-
-    def _unusable(self, reason: str) -> UserError:
-        return UserError(f"{self.bundle / MODEL} {reason}. Make the bundle again with `make package`.")
+            answers = self.run(np.zeros((1, *shape), np.float32))
+        except Exception as error:  # ONNX Runtime has a class of its own for each kind
+            raise UserError(f"{self.bundle / MODEL} cannot be run by ONNX Runtime: {error} {REMEDY}") from None
+        if answers.shape != (1, width):
+            raise UserError(f"{self.bundle / MODEL} gives {answers.shape[1:]} numbers, not {width}. {REMEDY}")
+        self.health_status()
 
     def read(self, X: Any, names: Sequence[str] | None = None) -> np.ndarray:
-        """Return what a request holds (lists, an array or bytes) as float32 [N, *shape].
+        """Return a request's values (lists, an array or bytes) as float32 [N, *shape].
 
         Raises:
-            Refused: it does not fit the schema.
+            Refused: they do not fit the schema.
         """
         inputs = self.schema.inputs
         if isinstance(X, np.ndarray) and X.dtype == np.float32 and X.shape[1:] == inputs.shape:
-            return X  # read already: what comes over the network is never float32
+            return X  # read already: values from the network are never float32
         if isinstance(X, bytes):
             read = inputs.read_bytes(X)
         elif not isinstance(X, np.ndarray):
@@ -93,7 +86,7 @@ class ServedModel:
         return self.schema.outputs.names
 
     def tags(self) -> dict[str, str]:
-        """Return what goes into every answer's meta: the run that answers, and its commit."""
+        """Return the tags of every answer's meta: the run that answers, and its commit."""
         commit = self.metadata["code"]["commit"]
         return {"run": self.metadata["run"]["uuid"], **({"commit": commit} if commit else {})}
 
@@ -102,7 +95,7 @@ class ServedModel:
         return []
 
     def send_feedback(self, features, feature_names, reward, truth, routing=None) -> None:
-        """Take what an answer was worth. The server has counted it already."""
+        """Take the reward of an answer. The server has counted it already."""
 
     def health_status(self) -> dict:
         """Return that the model is ready.
@@ -115,7 +108,7 @@ class ServedModel:
         return {"status": "ready", "examples": len(self.recorded), **self.tags()}
 
     def init_metadata(self) -> dict:
-        """Return shapes, and all that the bundle says of itself; Seldon wants the values of `custom` as text."""
+        """Return the shapes and the bundle's metadata; Seldon wants the values of `custom` as text."""
         inputs, known = self.schema.inputs, {"accepts": self.schema.inputs.accepts, **self.metadata}
         return {
             "name": self.metadata["name"],
@@ -128,18 +121,20 @@ class ServedModel:
 
 
 def check_answers(answers: Any, recorded: list[dict], schema: schemas.Schema) -> float:
-    """Return by how much answers [N, outputs] differ from the recorded ones at most.
+    """Return the largest difference between answers [N, outputs] and the recorded ones.
 
     Raises:
-        UserError: it is too much.
+        UserError: it is too large.
     """
     problem = f"the model does not give the answers in {RECORDED_ANSWERS}"
     found, expected = np.asarray(answers), np.array([row["outputs"] for row in recorded])
     if found.shape != expected.shape:
-        raise UserError(f"{problem}: they have the shape {found.shape}, not {expected.shape}")
+        raise UserError(f"{problem}: they have the shape {found.shape}, not {expected.shape}. {REMEDY}")
     differences = np.abs(found - expected).max(axis=1)
     worst, allowed = differences.argmax(), TOLERANCE * schema.outputs.spread  # NaN is the largest of all
     if not differences[worst] <= allowed:
         example, difference = f"example {worst} ({recorded[worst]['label']})", differences[worst]
-        raise UserError(f"{problem}: {example} differs by {difference:.2g} in an output (allowed: {allowed:g})")
+        raise UserError(
+            f"{problem}: {example} differs by {difference:.2g} in an output (allowed: {allowed:g}). {REMEDY}"
+        )
     return differences[worst]
