@@ -18,6 +18,7 @@ from mlops import dataset as datasets
 from mlops import local_server, runs
 from mlops.errors import UserError
 from mlops.serving.bundle_files import BUNDLE
+from sources_of_people import people, write_idx
 
 ROOT = Path(os.environ["TEAM_REPOSITORY"]).absolute()
 PACKAGE = "digit_reader"  # of the default answers
@@ -109,6 +110,47 @@ def data_file(workplace, stage) -> Path:
     """The 5,000 digits, prepared."""
     stage("prepare")
     return workplace / "data/processed/dataset.safetensors"
+
+
+@pytest.fixture(scope="session")
+def dataset(data_file) -> datasets.Dataset:
+    """The 5,000 digits, loaded."""
+    return datasets.load(data_file)
+
+
+@pytest.fixture
+def empty_folder(tmp_path, monkeypatch) -> Path:
+    """The test runs in a folder where nothing was prepared, so there is no schema yet."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def idx_folder(tmp_path, dataset) -> Path:
+    """MNIST's four files, with 600 and 100 real digits in them, one of the files compressed."""
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    train, test = dataset.splits["train"], dataset.splits["test"]
+    write_idx(folder / "train-images-idx3-ubyte", train.inputs[:600, ..., 0])
+    write_idx(folder / "train-labels-idx1-ubyte.gz", train.targets[:600])
+    write_idx(folder / "t10k-images-idx3-ubyte", test.inputs[:100, ..., 0])
+    write_idx(folder / "t10k-labels-idx1-ubyte", test.targets[:100])
+    return folder
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a table as CSV, in the dialect that is given: sixty people, another frame, or bytes."""
+
+    def write(frame=None, name="people.csv", **how) -> Path:
+        path = tmp_path / name
+        if isinstance(frame, bytes):
+            path.write_bytes(frame)
+        else:
+            (people() if frame is None else frame).to_csv(path, index=False, **how)
+        return path
+
+    return write
 
 
 @pytest.fixture

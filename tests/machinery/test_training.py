@@ -79,12 +79,6 @@ def test_the_articles_recipe_learns(apart, train):
     assert train(recipe="article", lr=0.05).outputs["score"] > 0.8
 
 
-def test_the_same_seed_gives_the_same_model_and_another_does_not(apart, train):
-    one, two, other = (weights(train(epochs=1, train_steps=10, seed=seed)) for seed in (7, 7, 8))
-    assert same(one, two)
-    assert not same(one, other)
-
-
 def test_train_steps_bounds_the_whole_run(apart, train, code, data_file):
     job = trainer.Job(code, datasets.load(data_file), code.training.hyperparameters(), record=None)
     assert job.plan(epochs=5, batch_size=64) == 275
@@ -92,13 +86,6 @@ def test_train_steps_bounds_the_whole_run(apart, train, code, data_file):
     checkpoint = torch.load(train(train_steps=60).checkpoint, weights_only=True)
     assert checkpoint["step"] == 60
     assert checkpoint["epoch"] == 2
-
-
-@pytest.mark.parametrize("count", range(1, 12))
-def test_a_run_may_be_as_short_as_one_step(code, data_file, count):
-    job = trainer.Job(code, datasets.load(data_file), code.training.hyperparameters(train_steps=count), record=None)
-    code.training.train(job)
-    assert job.step == count
 
 
 def test_what_the_network_knows_of_its_inputs_is_saved_with_it(in_workplace, trained, data_file):

@@ -14,11 +14,7 @@ REMEDY = "Set GOOGLE_APPLICATION_CREDENTIALS to the account's key file, or type:
 
 
 class Bucket:
-    """A bucket to copy files to. Making one looks for credentials, so that it fails before the work and not after it.
-
-    Raises:
-        UserError: there are no credentials that Google's library could use.
-    """
+    """A bucket to copy files to. Making one needs credentials: a UserError comes before the work, not after it."""
 
     def __init__(self, name: str) -> None:
         self.name = name.removeprefix("gs://").rstrip("/")
@@ -28,11 +24,7 @@ class Bucket:
             raise UserError(f"No Google Cloud credentials for gs://{self.name}: {error}. {REMEDY}") from None
 
     def upload(self, file: Path, target: str) -> str:
-        """Copy a file to `target` in the bucket; gives its address, gs://BUCKET/TARGET.
-
-        Raises:
-            UserError: there is no such bucket, it may not be written, or Google Cloud does not answer.
-        """
+        """Copy a file to `target` in the bucket; return its address, gs://BUCKET/TARGET. UserError where it cannot."""
         address = f"gs://{self.name}/{target}"
         try:
             self._bucket.blob(target).upload_from_filename(file, timeout=TIMEOUT, checksum="crc32c")
@@ -40,8 +32,6 @@ class Bucket:
             raise UserError(f"{address} was not written: there is no bucket {self.name}.") from None
         except Forbidden as error:
             raise UserError(f"{address} was not written: these credentials may not. {error.message}") from None
-        except GoogleAuthError as error:
+        except (GoogleAuthError, GoogleAPIError, RequestException) as error:
             raise UserError(f"{address} was not written: {error}. {REMEDY}") from None
-        except (GoogleAPIError, RequestException) as error:
-            raise UserError(f"{address} was not written: {error}") from None
         return address

@@ -1,4 +1,4 @@
-"""The stages as commands: the same on a laptop, in the Makefile, in the Polyaxonfiles and in the workflow."""
+"""The stages as commands, the same on a laptop, in the Makefile, in the Polyaxonfiles and in the workflow."""
 
 import sys
 from dataclasses import Field, fields
@@ -96,7 +96,7 @@ def prepare(team: Team, output: Path, **given: str | None) -> None:
 
 
 def _option(item: Field) -> click.Option:
-    """A hyperparameter as an option."""
+    """Return a hyperparameter as an option."""
     limits = dict(item.metadata)
     text, choices = limits.pop("help"), limits.pop("choices", None)
     kind: click.ParamType
@@ -125,6 +125,8 @@ def train(
     """Train one model, recorded as one run."""
     from . import distributed, trainer
 
+    if not resume:
+        team.check_data(data_file)
     code = team.code()
     context = click.get_current_context()
     typed = [key for key in ("name", *given) if context.get_parameter_source(key) == ParameterSource.COMMANDLINE]
@@ -167,11 +169,8 @@ def compare(team: Team, data_file: Path, uuids: tuple[str, ...]) -> None:
 
 
 def _lineage(team: Team, data_file: Path) -> dict[str, str]:
-    origin = datasets.read_origin(data_file)
-    if origin is None:
-        datasets.load(data_file)  # says what is wrong with it
-        raise UserError(f"{data_file} is damaged. Make it again with: make data")
-    return team.lineage(origin)
+    team.check_data(data_file)
+    return team.lineage(datasets.read_origin(data_file))
 
 
 @click.command()

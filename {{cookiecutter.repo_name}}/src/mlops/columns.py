@@ -51,16 +51,9 @@ class Column:
         if self.kind == CATEGORY and not self.categories:
             names = {as_category(value) for value in values if not is_missing(value)}
             return replace(self, categories=tuple(sorted(names)), reason="")
-        if (
-            self.kind == NUMBER
-            and values.dtype.kind == "f"
-            and not self.seen
-            and self.low is None
-            and self.high is None
-        ):
-            seen = float(np.nanmin(values)), float(np.nanmax(values))
-            low, high = limits(*seen)
-            return replace(self, seen=seen, low=low, high=high, reason="")
+        is_open = (self.seen, self.low, self.high) == ((), None, None)
+        if self.kind == NUMBER and values.dtype.kind == "f" and is_open:
+            return replace(self, **number_range(values), reason="")
         return self
 
     def encode(self, values: Values) -> np.ndarray:
@@ -108,14 +101,22 @@ class Column:
         return np.array(found, dtype=np.float64)
 
 
-def limits(low: float, high: float) -> tuple[float, float]:
-    """What a value may be: up to the width of what was seen beyond it, and not below zero where nothing was.
+def number_range(values: np.ndarray) -> dict[str, Any]:
+    """Return the fields `seen`, `low` and `high` of a column with these values, NaN where one is missing.
 
-    Another unit or a slip of the keyboard is further off; what is new but near is drift, which is watched.
+    A value may be up to the width of what was seen beyond it, and not below zero where nothing was. Another unit or a
+    slip of the keyboard is further off; what is new but near is drift, which is watched.
     """
-    width = high - low
-    least = max(0.0, low - width) if low >= 0 else low - width
-    return float(f"{least:.3g}"), float(f"{high + width:.3g}")
+    least, most = float(np.nanmin(values)), float(np.nanmax(values))
+    width = most - least
+    low = max(0.0, least - width) if least >= 0 else least - width
+    return {"seen": (least, most), "low": float(f"{low:.3g}"), "high": float(f"{most + width:.3g}")}
+
+
+def as_fields(content: Any) -> dict[str, Any]:
+    """Return a table of TOML or JSON as a dataclass takes it, its lists as tuples; nothing where it is no table."""
+    content = content if isinstance(content, dict) else {}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
 
 
 def first(wrong: np.ndarray) -> int | None:

@@ -1,9 +1,9 @@
-"""Two runs side by side: what went into them, what came out, and whether their difference is more than chance."""
+"""Compare two runs: their inputs, their metrics, and whether their difference is more than chance."""
 
 import os
 import textwrap
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ READABLE = 20  # classes up to which the counts are written into the picture
 
 @dataclass(frozen=True)
 class Answers:
-    """What a run's model said of its validation split: answers and targets [N], and the names of the answers.
+    """The answers of a run's model on its validation split: answers and targets [N], and the names of the answers.
 
     Of classes these are whole numbers, one a class; of a number there is one name.
     """
@@ -39,18 +39,15 @@ class Answers:
     def right(self) -> np.ndarray:
         return self.answers == self.targets
 
-    def score(self, rows: np.ndarray | slice = slice(None)) -> float:
+    def r2(self, rows: np.ndarray | slice = slice(None)) -> float:
         """Return R² over some rows."""
-        answers, targets = self.answers[rows].astype(np.float64), self.targets[rows].astype(np.float64)
-        return 1 - np.square(answers - targets).sum() / max(np.square(targets - targets.mean()).sum(), 1e-12)
+        from sklearn.metrics import r2_score
+
+        return r2_score(self.targets[rows], self.answers[rows])
 
 
 def pair(uuids: Sequence[str], comparable: Callable[[], list[Run]]) -> tuple[Run, Run]:
-    """Return the two runs that are named; in the place of those that are not, the best comparable ones.
-
-    Raises:
-        UserError: there are not two different runs.
-    """
+    """Return the two runs that are named; in the place of those that are not, the best comparable ones."""
     if len(uuids) > 2:
         raise UserError(f"{len(uuids)} runs are named, and two are compared: make compare RUNS='UUID UUID'")
     named = [runs.find(uuid) for uuid in uuids]
@@ -79,7 +76,7 @@ def report(one: Run, other: Run, picture: Path = PICTURE) -> list[str]:
 
 def _inputs(one: Run, other: Run) -> list[str]:
     names = list(dict.fromkeys([*runs.LINEAGE, *one.inputs, *other.inputs]))
-    about = [("status", one.status, other.status), ("made (UTC)", _moment(one), _moment(other))]
+    about = [("status", one.status, other.status), ("made (UTC)", one.made, other.made)]
     values = [(name, one.inputs.get(name), other.inputs.get(name)) for name in names]
     differ = [(name, _shown(ours), _shown(theirs)) for name, ours, theirs in values if ours != theirs]
     same = [f"{name} {_shown(ours)}" for name, ours, theirs in values if ours == theirs is not None]
@@ -91,10 +88,6 @@ def _outputs(one: Run, other: Run) -> list[str]:
     names = sorted(one.outputs.keys() | other.outputs.keys(), key=lambda name: (name not in runs.RANGES, name))
     rows = [[name, _shown(one.outputs.get(name)), _shown(other.outputs.get(name))] for name in names]
     return runs.aligned([["", one.uuid[:12], other.uuid[:12]], *rows])
-
-
-def _moment(run: Run) -> str:
-    return run.created_at[:16].replace("T", " ")
 
 
 def _shown(value) -> str:
@@ -132,13 +125,13 @@ def _score(found: Answers) -> str:
         low, high = binomtest(right, count).proportion_ci(1 - CHANCE, method="wilson")
         what = f"accuracy {right / count:.4f} on validation: {right} of {count} right"
     else:
-        low, high = _interval([found.score(rows) for rows in _resamples(count)])
-        what = f"R² {found.score():.4f} on validation, of {count} examples"
+        low, high = _interval(found.r2, count)
+        what = f"R² {found.r2():.4f} on validation, of {count} examples"
     return f"{what}; 95 % interval {low:.4f} to {high:.4f}"
 
 
 def _paired_classes(one: Answers, other: Answers) -> list[str]:
-    """McNemar's exact test: of the examples that only one of the two answers right, are they evenly shared?"""
+    """Tell by McNemar's exact test whether the examples that only one answers right are evenly shared."""
     from scipy.stats import binomtest
 
     first, second = int((one.right & ~other.right).sum()), int((other.right & ~one.right).sum())
@@ -151,11 +144,11 @@ def _paired_classes(one: Answers, other: Answers) -> list[str]:
 
 
 def _paired_numbers(one: Answers, other: Answers) -> list[str]:
-    """A bootstrap: the same examples are drawn for both, so that what is hard for both counts for neither."""
-    low, high = _interval([one.score(rows) - other.score(rows) for rows in _resamples(len(one.targets))])
+    """Compare by the paired bootstrap: the same examples are drawn for both, so that hard ones count for neither."""
+    low, high = _interval(lambda rows: one.r2(rows) - other.r2(rows), len(one.targets))
     closer = int((np.abs(one.answers - one.targets) < np.abs(other.answers - other.targets)).sum())
     return [
-        f"{one.score() - other.score():+.4f} R² apart, 95 % interval {low:+.4f} to {high:+.4f}; the first is closer on "
+        f"{one.r2() - other.r2():+.4f} R² apart, 95 % interval {low:+.4f} to {high:+.4f}; the first is closer on "
         f"{closer} of {len(one.targets)} examples",
         f"{_verdict(low > 0 or high < 0)} (paired bootstrap of {RESAMPLES:,} resamples)",
     ]
@@ -165,14 +158,15 @@ def _verdict(told: bool) -> str:
     return "More than chance explains" if told else "No more than chance explains: neither is known to be better"
 
 
-def _resamples(count: int) -> Iterator[np.ndarray]:
-    random = np.random.default_rng(1)
-    return (random.integers(count, size=count) for _ in range(RESAMPLES))
+def _interval(statistic: Callable[[np.ndarray], float], count: int) -> tuple[float, float]:
+    """Return the interval of a statistic of rows, by the bootstrap."""
+    from scipy.stats import bootstrap
 
-
-def _interval(values: Sequence[float]) -> tuple[float, float]:
-    low, high = np.percentile(values, [100 * CHANCE / 2, 100 - 100 * CHANCE / 2])
-    return float(low), float(high)
+    found = bootstrap(
+        (np.arange(count),), statistic, n_resamples=RESAMPLES, confidence_level=1 - CHANCE, method="percentile",
+        vectorized=False, rng=1,
+    )  # fmt: skip
+    return found.confidence_interval.low, found.confidence_interval.high
 
 
 def _draw(pair: tuple[Run, Run], found: list[Answers | None], picture: Path) -> None:

@@ -1,4 +1,4 @@
-"""A source becomes one file of tensors: three splits, the schema, and where they came from.
+"""Prepare a source: one file of tensors with three splits, the schema, and where they came from.
 
 The file is safetensors: `{train,validation,test}_inputs` [N, *shape] and `..._targets` [N], with the schema and the
 origin as JSON in its metadata. It is read and written without torch, and nothing in it can run.
@@ -6,7 +6,9 @@ origin as JSON in its metadata. It is read and written without torch, and nothin
 
 import hashlib
 import json
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +44,12 @@ class Request:
 
     def given(self) -> dict[str, str]:
         """Return what was said, as schema.toml has it."""
-        return {item.name: getattr(self, item.name) for item in fields(self) if getattr(self, item.name) is not None}
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a source holds.
+    """The examples of a source.
 
     Attributes:
         inputs: pictures [N, height, width, channels], or the columns of a table by name.
@@ -118,14 +120,15 @@ def prepare(
     """
     known = schemas.read(schema_file)
     known = known and known.completed(source.inputs)
-    found = _inferred(source, known)
+    found = _infer(source, known)
     if problems := _misfits(source, found, known):
+        more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
         raise UserError(
             f"The source {source.name} does not fit {schema_file}, and nothing was written:\n  "
-            + "\n  ".join(problems[:20] + [f"... and {len(problems) - 20} more"] * (len(problems) > 20))
+            + "\n  ".join(problems[:20] + more)
             + f"\nIs it the right source? If the data changed for good, edit or remove {schema_file}; then: make data"
         )
-    quality.check_labels(source, found)
+    quality.check_labels(source)
     splits = _split(source, found)
     report = [*source.notes, *quality.report(source, found, splits)]
     asked = (request or Request(source.name)).given()
@@ -155,21 +158,11 @@ def save(dataset: Dataset, path: Path) -> None:
 
 
 def load(path: Path = FILE, schema_file: Path = schemas.FILE) -> Dataset:
-    """Read what `prepare` wrote.
-
-    Raises:
-        UserError: there is no such file, it is damaged, or the schema was edited since.
-    """
-    if not path.is_file():
-        raise UserError(f"There is no data at {path}. Make it with: make data")
-    try:
-        with safe_open(path, framework="np") as file:
-            schema, origin = _described(file)
-            splits = {
-                name: Examples(file.get_tensor(f"{name}_inputs"), file.get_tensor(f"{name}_targets")) for name in SPLITS
-            }
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error!r}). Make it again with: make data") from None
+    """Read what `prepare` wrote. UserError where it is gone, damaged, or the schema was edited since."""
+    with _opened(path) as (file, schema, origin):
+        splits = {
+            name: Examples(file.get_tensor(f"{name}_inputs"), file.get_tensor(f"{name}_targets")) for name in SPLITS
+        }
     known = schemas.read(schema_file)
     if known and (differences := schema.differences(known)):
         raise UserError(
@@ -180,20 +173,23 @@ def load(path: Path = FILE, schema_file: Path = schemas.FILE) -> Dataset:
     return Dataset(splits, schema, origin)
 
 
-def read_origin(path: Path = FILE) -> dict[str, Any] | None:
-    """Read where a prepared file came from, without its tensors; None where there is none or it is damaged."""
+def read_origin(path: Path = FILE) -> dict[str, Any]:
+    """Read where a prepared file came from, without its tensors. UserError where it is gone or damaged."""
+    with _opened(path) as (_, _, origin):
+        return origin
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Schema, dict[str, Any]]]:
+    """Give a prepared file, its schema and its origin."""
+    if not path.is_file():
+        raise UserError(f"There is no data at {path}. Make it with: make data")
     try:
         with safe_open(path, framework="np") as file:
-            return _described(file)[1]
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, UserError):
-        return None
-
-
-def fits_schema(path: Path = FILE, schema_file: Path = schemas.FILE) -> bool:
-    """Return whether the schema is still the one that a prepared file was made by."""
-    known = schemas.read(schema_file)
-    with safe_open(path, framework="np") as file:
-        return known is not None and not _described(file)[0].differences(known)
+            content = json.loads(file.metadata()["dataset"])
+            yield file, schemas.from_dict(content["schema"], str(path)), content["origin"]
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error!r}). Make it again with: make data") from None
 
 
 def digest(splits: dict[str, Examples], schema: Schema) -> str:
@@ -206,21 +202,16 @@ def digest(splits: dict[str, Examples], schema: Schema) -> str:
     return sha.hexdigest()
 
 
-def _described(file: Any) -> tuple[Schema, dict[str, Any]]:
-    content = json.loads(file.metadata()["dataset"])
-    return schemas.from_dict(content["schema"], "the file"), content["origin"]
-
-
-def _inferred(source: Source, known: Schema | None) -> Schema:
+def _infer(source: Source, known: Schema | None) -> Schema:
     for labels, what in ((source.labels, "no examples"), (source.test_labels, "a test set without examples")):
         if labels is not None and not len(labels):
-            raise UserError(f"{source.name} holds {what}.")
-    inputs = source.schema or drawings.infer(source.inputs)
+            raise UserError(f"{source.name} holds {what}. Add some: at least {quality.FEWEST} of each class.")
+    outputs: schemas.Classes | schemas.Number
     if source.task == "number":
-        outputs: schemas.Classes | schemas.Number = schemas.Number.infer(source.target, np.asarray(source.labels))
+        outputs = schemas.Number.infer(source.target, np.asarray(source.labels))
     else:
         outputs = schemas.Classes.infer(source.labels)
-    found = Schema(inputs, outputs)
+    found = Schema(source.schema or drawings.infer(source.inputs), outputs)
     return found.with_choices_of(known) if known else found
 
 
@@ -233,11 +224,10 @@ def _misfits(source: Source, schema: Schema, known: Schema | None) -> list[str]:
 
 
 def _split(source: Source, schema: Schema) -> dict[str, Examples]:
-    """Seeded: a test set where the source has none, then a validation set; by class, by group or by time."""
+    """Split by the seed: a test set where the source has none, then a validation set; by class, group or time."""
     inputs, outputs = schema.inputs, schema.outputs
     whole = Examples(inputs.encode(source.inputs), outputs.encode(source.labels, source.name))
     rows = np.arange(len(whole))
-    test = None
     if source.test_inputs is not None:
         targets = outputs.encode(source.test_labels, f"{source.name}, its test set")
         test = Examples(inputs.encode(source.test_inputs), targets)
@@ -249,11 +239,8 @@ def _split(source: Source, schema: Schema) -> dict[str, Examples]:
 
 
 def _parted(rows: np.ndarray, share: float, source: Source, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to keep and rows to take: by time, by group, else at random and, for classes, in each class's share."""
-    from sklearn.model_selection import (
-        GroupShuffleSplit,
-        train_test_split,
-    )  # takes a second, so only where it is needed
+    """Return rows to keep and rows to take: by time, by group, else at random, of classes each in its share."""
+    from sklearn.model_selection import GroupShuffleSplit, train_test_split  # takes a second
 
     try:
         if source.times is not None:
@@ -265,10 +252,9 @@ def _parted(rows: np.ndarray, share: float, source: Source, targets: np.ndarray)
             return rows[~later], rows[later]
         if source.groups is not None:
             parts = GroupShuffleSplit(1, test_size=share, random_state=SEED).split(rows, groups=source.groups[rows])
-            kept, taken = next(iter(parts))
+            kept, taken = next(parts)
             return rows[kept], rows[taken]
         classes = targets[rows] if source.task == "classes" else None
-        kept, taken = train_test_split(rows, test_size=share, stratify=classes, random_state=SEED)
-        return kept, taken
+        return train_test_split(rows, test_size=share, stratify=classes, random_state=SEED)
     except ValueError as error:
-        raise UserError(f"The source is too small to split: {error}") from None
+        raise UserError(f"{source.name} cannot be split: {error}. Add examples, or split by another column.") from None

@@ -28,11 +28,7 @@ def rank() -> int:
 
 @contextmanager
 def group(wanted: bool) -> Iterator[None]:
-    """Join the other processes of a distributed job, and leave them at the end.
-
-    Raises:
-        UserError: nothing says who the other processes are.
-    """
+    """Join the other processes of a distributed job, if one is wanted, and leave them at the end."""
     if not wanted:
         yield
         return

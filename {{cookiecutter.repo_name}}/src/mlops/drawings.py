@@ -1,4 +1,4 @@
-"""Drawings: gray pictures of ink on a plain background. A picture to ask about is made like those of the training.
+"""Make a picture to ask about like the drawings of the training: gray, ink on a plain background.
 
 The schema says what these are like: `background` is the shade of most of their pixels, and `drawing` the longer side of
 what is drawn, where that is the same in all and its center is in the middle, as MNIST's are. Photographs have neither.
@@ -40,11 +40,7 @@ def infer(inputs: np.ndarray) -> Images:
 
 
 def arrange(image: Image.Image, schema: Images, done: list[str]) -> Image.Image:
-    """Return a gray picture with the background of the training's, its drawing in their size and place.
-
-    Args:
-        done: what was done is added to it.
-    """
+    """Return a gray picture made like the drawings of the training; what was done is added to `done`."""
     assert schema.background is not None
     background = (schema.background - schema.low) / (schema.high - schema.low) * 255
     small = image.copy()
@@ -74,38 +70,35 @@ def arrange(image: Image.Image, schema: Images, done: list[str]) -> Image.Image:
 
 
 def _place(ink: np.ndarray) -> tuple[float, float, float] | None:
-    """The longer side of what stands out, and the row and column of the ink's center; None where nothing stands out."""
+    """Return the longer side of what stands out, and the row and column of the ink's center; None without ink."""
     box = _box(ink > SAME)
-    return (max(box[1] - box[0], box[3] - box[2]), *_center(ink)) if box else None
+    return (max(box[2] - box[0], box[3] - box[1]), *_center(ink)) if box else None
 
 
 def _is_placed(ink: np.ndarray, schema: Images) -> bool:
-    """Whether a drawing of the schema's size has its place already."""
+    """Return whether a drawing of the schema's size has its place already."""
     if not schema.drawing or not (place := _place(ink)):
         return True
-    side, row, column = place
-    return max(abs(side - schema.drawing), abs(row - schema.height / 2), abs(column - schema.width / 2)) <= 1
+    return np.abs(np.subtract(place, (schema.drawing, schema.height / 2, schema.width / 2))).max() <= 1
 
 
 def _placed(ink: np.ndarray, schema: Images) -> np.ndarray:
-    """Ink [height, width] from 0 to 1 cut out, in the size that drawings have, its center in the middle."""
+    """Return ink [height, width] from 0 to 1 cut out, in the size that drawings have, its center in the middle."""
     assert schema.drawing
-    top, bottom, left, right = _box(ink > 0.5) or (0, ink.shape[0], 0, ink.shape[1])
-    cut = Image.fromarray(ink[top:bottom, left:right])
+    cut = Image.fromarray(ink).crop(_box(ink > 0.5))
     factor = schema.drawing / max(cut.size)
     size = max(1, round(cut.width * factor)), max(1, round(cut.height * factor))
     drawn = np.asarray(cut.resize(size, Image.Resampling.BILINEAR)).clip(0, 1)
     drawn = drawn / max(float(drawn.max()), 1e-6)  # thin lines became faint
     canvas = np.zeros((schema.height, schema.width), np.float32)
-    row, column = _center(drawn)
-    first = round(schema.height / 2 - row), round(schema.width / 2 - column)
-    top, left = (min(max(0, at), most - side) for at, most, side in zip(first, canvas.shape, drawn.shape, strict=True))
+    first = np.round(np.array(canvas.shape) / 2 - _center(drawn)).astype(int)
+    top, left = first.clip(0, np.subtract(canvas.shape, drawn.shape))
     canvas[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
     return canvas
 
 
 def _inside_frame(ink: np.ndarray) -> tuple[slice, slice]:
-    """The rows and columns inside of a frame; all of them where there is none."""
+    """Return the rows and columns inside of a frame; all of them where there is none."""
     cuts = []
     for axis in (1, 0):
         lines = np.flatnonzero(ink.mean(axis=axis) >= FRAME)
@@ -118,13 +111,10 @@ def _inside_frame(ink: np.ndarray) -> tuple[slice, slice]:
 
 
 def _box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
-    """First row, row behind the last, first column, column behind the last of what is true; None where nothing is."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1) if len(rows) else None
+    """Return the left, upper, right and lower edge of what is true; None where nothing is."""
+    return Image.fromarray(mask).getbbox()
 
 
-def _center(ink: np.ndarray) -> tuple[float, float]:
-    """Row and column of the center of ink [height, width]."""
-    sums = ink.sum(axis=1), ink.sum(axis=0)
-    row, column = (float((line * np.arange(len(line))).sum() / line.sum()) for line in sums)
-    return row, column
+def _center(ink: np.ndarray) -> np.ndarray:
+    """Return the row and the column of the center of ink [height, width]."""
+    return np.tensordot(np.indices(ink.shape), ink, 2) / ink.sum()

@@ -43,10 +43,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def exclusive_lock(folder: Path, busy: str) -> Iterator[None]:
-    """Lock a folder while the block writes into it; the system releases it also when the process is killed.
+    """Lock a folder while the block writes into it, or raise a UserError with the text `busy`.
 
-    Raises:
-        UserError: another process holds it; the text is `busy`.
+    The system releases it also when the process is killed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)

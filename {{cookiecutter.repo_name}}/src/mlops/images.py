@@ -93,11 +93,7 @@ class Images:
         return f"N x {size} x {channels}, N x {self.size}, N x {channels} x {size} or one {size} x {channels}"
 
     def read_json(self, values: list, field: str, names: Sequence[str] | None = None) -> np.ndarray:
-        """Return lists of numbers as float32 [N, *shape].
-
-        Raises:
-            Refused: they are ragged, hold something else than numbers, or are no pictures of this schema.
-        """
+        """Return lists of numbers as float32 [N, *shape]. Refused where they are no pictures of this schema."""
         return self.read_array(_array_of(values, field, self.accepts))
 
     def read_bytes(self, content: bytes) -> np.ndarray:
@@ -125,7 +121,7 @@ class Images:
         return pictures.astype(np.float32)
 
     def _arranged(self, array: np.ndarray) -> np.ndarray | None:
-        """The same values as [N, *shape]; None when the shape is not one of the accepted."""
+        """Return the same values as [N, *shape]; None when the shape is not one of the accepted."""
         flat, first = (self.size,), (self.channels, self.height, self.width)
         if array.ndim and array.shape[1:] in (self.shape, flat):
             return array.reshape(-1, *self.shape)
@@ -139,7 +135,7 @@ class Images:
         return None
 
     def describe(self, inputs: np.ndarray) -> np.ndarray:
-        """Return what each picture [N, *shape] looks like: float64 [N, len(STATISTICS)], in the order of STATISTICS.
+        """Return the statistics of each picture [N, *shape]: float64 [N, len(STATISTICS)], in the order of STATISTICS.
 
         Brightness is the mean over the channels above `low`. A picture without any counts as centered and round.
         """
@@ -163,14 +159,14 @@ class Images:
 
 @lru_cache
 def _moments(height: int, width: int) -> np.ndarray:
-    """Columns that turn a picture's brightness into its total, and first and second moments about the middle."""
+    """Return columns that turn a picture's brightness into its total, and first and second moments about the middle."""
     row, column = np.mgrid[0:height, 0:width].reshape(2, -1).astype(np.float32)
     row, column = row - (height - 1) / 2, column - (width - 1) / 2
     return np.stack([np.ones_like(row), row, column, row * row, column * column, row * column], axis=1)
 
 
 def _array_of(values, field: str, accepts: str) -> np.ndarray:
-    """Numbers from JSON as an array."""
+    """Return numbers from JSON as an array."""
     if not isinstance(values, list):
         raise Refused(f"{field} must be a list of numbers.")
     try:
@@ -187,7 +183,7 @@ def _array_of(values, field: str, accepts: str) -> np.ndarray:
 
 
 def _from_bytes(values: list) -> np.ndarray:
-    """Lists of whole numbers from 0 to 255 as uint8, in a third of the time that numpy takes to read them.
+    """Return lists of whole numbers from 0 to 255 as uint8, in a third of the time that numpy takes to read them.
 
     TypeError, ValueError or IndexError when they are other numbers, none, or ragged: numpy decides about those.
     """

@@ -1,4 +1,4 @@
-"""What a run came from: the digest of the code that decides it, its commit, and the versions of the libraries."""
+"""The lineage of a run: the digest of the code that decides it, its commit, and the versions of the libraries."""
 
 import ast
 import functools
@@ -16,7 +16,7 @@ LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy")
 
 
 def of_now(package: Path, origin: dict[str, Any]) -> dict[str, str]:
-    """Return what decides which runs are comparable with one that is trained now, and where its data is from."""
+    """Return the lineage of a run trained now: the digests by which runs compare, and where the data is from."""
     return {
         "data_digest": origin["digest"],
         "code_digest": code_digest(package),

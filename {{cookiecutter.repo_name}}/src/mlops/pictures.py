@@ -1,4 +1,4 @@
-"""Pictures in files: read into the size and mode of a schema, in training and in asking; and drawn beside answers."""
+"""Read pictures in files into the size and mode of a schema, to learn from or to ask about; draw them with answers."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,11 +20,7 @@ CAPTION, SIDE = 28, 112  # pixels, on the sheet of answers
 
 
 def read(path: Path, use: Callable[[Image.Image], Any]) -> Any:
-    """Open a picture and return what `use` makes of it: the only place where an image library's errors are met.
-
-    Raises:
-        UserError: it is missing, too large, or cannot be read as a picture; the text is one sentence.
-    """
+    """Open a picture and return what `use` makes of it; every error of an image library becomes a UserError."""
     if not path.is_file():
         raise UserError(f"There is no file {path}.")
     try:
@@ -40,11 +36,7 @@ def read(path: Path, use: Callable[[Image.Image], Any]) -> Any:
 
 
 def find(folder: Path) -> list[Path]:
-    """Return the pictures in a folder and in its folders, by their names.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Return the pictures in a folder and in its folders, by their names. UserError where there is none."""
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         raise UserError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}).")
@@ -52,11 +44,7 @@ def find(folder: Path) -> list[Path]:
 
 
 def load(path: Path, schema: Images) -> np.ndarray:
-    """Return a picture to learn from [height, width, channels]: upright, on white, its sides' ratio kept.
-
-    Raises:
-        UserError: it cannot be read as a picture.
-    """
+    """Return a picture to learn from [height, width, channels]: upright, on white, its sides' ratio kept."""
     return _as_array(_sized(read(path, lambda image: _plain(image, schema, [])), schema, []), schema)
 
 
@@ -64,9 +52,6 @@ def ask(path: Path, schema: Images) -> tuple[np.ndarray, str]:
     """Return a picture to ask about [height, width, channels], and in words what was done to it.
 
     It is made ready as `load` does; where the training's are drawings, it is first made a drawing like these.
-
-    Raises:
-        UserError: it cannot be read as a picture.
     """
     done: list[str] = []
     image = read(path, lambda image: _plain(image, schema, done))
@@ -76,7 +61,7 @@ def ask(path: Path, schema: Images) -> tuple[np.ndarray, str]:
 
 
 def _plain(image: Image.Image, schema: Images, done: list[str]) -> Image.Image:
-    """A picture as people see it, as 8-bit gray or color: upright, and white where it is transparent."""
+    """Return a picture as people see it, as 8-bit gray or color: upright, and white where it is transparent."""
     if schema.channels not in (1, 3):
         raise UserError(f"The model takes {schema.channels} channels, and pictures in files have 1 or 3.")
     if (frames := getattr(image, "n_frames", 1)) > 1:
@@ -97,7 +82,7 @@ def _plain(image: Image.Image, schema: Images, done: list[str]) -> Image.Image:
 
 
 def _as_bytes(image: Image.Image) -> Image.Image:
-    """A picture of 16-bit, 32-bit or real values from 0 to 255; the range is the smallest usual one that holds them."""
+    """Return a picture of 16-bit, 32-bit or real values from 0 to 255: its range is the smallest usual one."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
     most = float(values.max())
     high = next((high for high in ((1,) if image.mode == "F" else ()) + (255, 65535) if most <= high), most)
@@ -105,18 +90,17 @@ def _as_bytes(image: Image.Image) -> Image.Image:
 
 
 def _sized(image: Image.Image, schema: Images, done: list[str]) -> Image.Image:
-    """A picture in the size of the schema; where its sides' ratio is another, there is more of its commonest shade."""
+    """Return a picture in the size of the schema: its sides' ratio is kept, and its commonest shade put around it."""
     if image.size == (schema.width, schema.height):
         return image
     done.append(f"made {schema.height} by {schema.width} pixels")
-    shades = np.median(np.asarray(image).reshape(-1, schema.channels), axis=0)
-    color: Any = tuple(map(int, shades))
-    size = schema.width, schema.height
-    return ImageOps.pad(image, size, Image.Resampling.BILINEAR, color=color if len(color) > 1 else color[0])
+    shades = np.median(np.asarray(image).reshape(-1, schema.channels), axis=0).astype(int).tolist()
+    color: Any = tuple(shades) if schema.channels > 1 else shades[0]
+    return ImageOps.pad(image, (schema.width, schema.height), Image.Resampling.BILINEAR, color=color)
 
 
 def _as_array(image: Image.Image, schema: Images) -> np.ndarray:
-    """Pixels [height, width, channels]: uint8, or float32 where the schema's range is another."""
+    """Return pixels [height, width, channels]: uint8, or float32 where the schema's range is another."""
     pixels = np.asarray(image, dtype=np.uint8).reshape(schema.shape)
     if (schema.low, schema.high) == (0, 255):
         return pixels

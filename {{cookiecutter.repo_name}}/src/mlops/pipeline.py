@@ -8,10 +8,11 @@ from pathlib import Path
 
 from . import bundle_source, client, pictures, runs
 from . import dataset as datasets
+from . import schema as schemas
 from .errors import UserError
 from .files import atomic_file
 from .schema import Schema
-from .serving.bundle_files import BUNDLE, MODEL, read_metadata
+from .serving.bundle_files import BUNDLE, read_metadata
 from .team import Team
 
 ANSWERS = Path("build/answers.json")
@@ -23,8 +24,8 @@ Echo = Callable[[str], None]
 def run(team: Team, echo: Echo) -> list[dict]:
     """Run every stage and return the answers for the samples; with nothing changed, those of the last time."""
     _stage(echo, "data", lambda: _data(team))
-    _stage(echo, "train", lambda: _train(team, echo))
     dataset = datasets.load()
+    _stage(echo, "train", lambda: _train(team, dataset, echo))
     best = runs.rank(team.lineage(dataset.origin)).best
     metric = dataset.schema.outputs.metric
     echo(f"best     run {best.uuid}: {metric} {best.outputs[runs.SCORE]:.4f} on validation")
@@ -46,11 +47,7 @@ def run(team: Team, echo: Echo) -> list[dict]:
 
 
 def _check_better_than_trivial(best: runs.Run, dataset: datasets.Dataset) -> None:
-    """Stop before a model is packaged that learned nothing.
-
-    Raises:
-        UserError: its score is not above that of the commonest class, or of the mean.
-    """
+    """Stop before a model is packaged that is no better than always answering the commonest class, or the mean."""
     trivial = dataset.schema.outputs.trivial_score(dataset.splits["validation"].targets)
     if best.outputs[runs.SCORE] <= trivial:
         what = "the commonest class" if dataset.schema.outputs.kind == "classes" else "the mean"
@@ -62,11 +59,7 @@ def _check_better_than_trivial(best: runs.Run, dataset: datasets.Dataset) -> Non
 
 
 def _check_samples(answers: list[client.Answer], score: float) -> None:
-    """Compare the samples' answers with what they are known to be.
-
-    Raises:
-        UserError: most are wrong, while the model is right on its own test examples.
-    """
+    """Stop where most samples are answered wrong, while the model is right on its own test examples."""
     known = [answer for answer in answers if answer.label is not None and answer.probability is not None]
     wrong = [answer for answer in known if answer.label != answer.answer]
     if len(wrong) > len(known) / 2 and score > 0.5:
@@ -85,18 +78,33 @@ def _stage(echo: Echo, name: str, work: Callable[[], str | None]) -> None:
 
 
 def _data(team: Team) -> str | None:
-    origin = datasets.read_origin()
-    # Data of another source was prepared on purpose; it is up to date with that one.
-    request = datasets.Request(**origin["request"]) if origin else team.request()
+    asked, made = team.unfinished(), _prepared()
+    # Data of another source than the schema's was prepared on purpose; it is up to date with that one.
+    request = asked or (datasets.Request(**made.origin["request"]) if made else team.request())
     wanted = {"fingerprint": team.fingerprint(request), "seed": str(datasets.SEED)}
-    if origin and wanted.items() <= origin.items() and datasets.fits_schema():
+    if made and not asked and wanted.items() <= made.origin.items() and schemas.FILE.is_file():
         return None
-    counts = team.prepare(request).counts
-    return f"{datasets.FILE}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+    try:
+        counts = team.prepare(request).counts
+    except UserError as error:
+        if not asked:
+            raise
+        raise UserError(
+            f"{error}\n`make data` was last asked for this source. For {team.request().source}, type: make data"
+        ) from None
+    return f"{datasets.FILE}: {', '.join(f'{count} {name}' for name, count in counts.items())}; source {request.source}"
 
 
-def _train(team: Team, echo: Echo) -> str | None:
-    if runs.find_default(team.lineage(datasets.load().origin)):
+def _prepared() -> datasets.Dataset | None:
+    """Return the data that is prepared; None where there is none, it is damaged, or the schema was edited since."""
+    try:
+        return datasets.load()
+    except UserError:
+        return None
+
+
+def _train(team: Team, dataset: datasets.Dataset, echo: Echo) -> str | None:
+    if runs.find_default(team.lineage(dataset.origin)):
         return None
     code = team.code()
     from . import trainer  # it imports torch
@@ -135,9 +143,8 @@ def _serve_and_ask(questions: list[client.Question], schema: Schema) -> str | No
 
 
 def _answers_key(questions: list[client.Question]) -> str:
-    """Return the SHA-256 (hex) of all that an answer depends on: the bundle and the examples."""
+    """Return the SHA-256 (hex) of all that an answer depends on: the bundle, with its digests, and the examples."""
     sha = hashlib.sha256(json.dumps(read_metadata(), sort_keys=True).encode())
-    sha.update((BUNDLE / MODEL).read_bytes())
     for question in questions:
         sha.update(question.name.encode() + question.inputs.tobytes())
     return sha.hexdigest()

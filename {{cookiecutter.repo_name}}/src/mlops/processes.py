@@ -33,11 +33,7 @@ def listens(port: int) -> bool:
 
 
 def wait_until_ready(process: subprocess.Popen, ready: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait until `ready` gives True.
-
-    Raises:
-        UserError: the process ended first, or the time ran out.
-    """
+    """Wait until `ready` gives True. UserError where the process ended first, or the time ran out."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -46,35 +42,6 @@ def wait_until_ready(process: subprocess.Popen, ready: Callable[[], bool], secon
             return
         time.sleep(0.1)
     raise UserError(f"{what} was not ready after {seconds:g} s.")
-
-
-def end(processes: Sequence[subprocess.Popen], grace: float = GRACE) -> None:
-    """End processes that lead a session each, and all that they started: ask first, then kill."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        alive = [process for process in processes if process.poll() is None]
-        for process in alive:
-            os.killpg(process.pid, number)
-        deadline = time.monotonic() + grace
-        while any(process.poll() is None for process in alive) and time.monotonic() < deadline:
-            time.sleep(0.02)
-
-
-@contextmanager
-def session(command: Sequence[str], **options) -> Iterator[subprocess.Popen]:
-    """Run a program in a session of its own, which ends with the block; `options` go to Popen.
-
-    Signals are deferred while it starts or ends: one in between would leave it running.
-    """
-    with ExitStack() as at_exit:
-        with deferred_signals():
-            process = subprocess.Popen(command, start_new_session=True, **options)
-            at_exit.callback(_end_undisturbed, process)
-        yield process
-
-
-def _end_undisturbed(process: subprocess.Popen) -> None:
-    with deferred_signals():
-        end([process])
 
 
 def termination_signals() -> list[signal.Signals]:
@@ -128,3 +95,28 @@ def deferred_signals() -> Iterator[None]:
     finally:
         if caught:
             signal.raise_signal(caught[0])
+
+
+@deferred_signals()
+def end(processes: Sequence[subprocess.Popen], grace: float = GRACE) -> None:
+    """End processes that lead a session each, and all that they started: ask first, then kill."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        alive = [process for process in processes if process.poll() is None]
+        for process in alive:
+            os.killpg(process.pid, number)
+        deadline = time.monotonic() + grace
+        while any(process.poll() is None for process in alive) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+@contextmanager
+def session(command: Sequence[str], **options) -> Iterator[subprocess.Popen]:
+    """Run a program in a session of its own, which ends with the block; `options` go to Popen.
+
+    Signals are deferred while it starts or ends: one in between would leave it running.
+    """
+    with ExitStack() as at_exit:
+        with deferred_signals():
+            process = subprocess.Popen(command, start_new_session=True, **options)
+            at_exit.callback(end, [process])
+        yield process

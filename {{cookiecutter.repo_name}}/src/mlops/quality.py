@@ -1,4 +1,4 @@
-"""What is wrong with data, before a model learns from it: stops where nothing good can come of it, warns elsewhere."""
+"""The quality gate before training: it stops where nothing good can come of the data, and warns elsewhere."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from .columns import CATEGORY, Column
 from .errors import UserError
+from .runs import aligned
 from .tables import Table
 
 if TYPE_CHECKING:
@@ -20,33 +21,24 @@ DISGUISE = 0.999  # of the target that one column tells alone, from which it is 
 BRIGHT = 128  # mean of pictures from 0 to 255, above which they are probably dark on bright
 
 
-def check_labels(source: Source, schema: Schema) -> None:
-    """Stop where the labels cannot teach anything.
-
-    Raises:
-        UserError: there is one class only, or a class with too few examples.
-    """
+def check_labels(source: Source) -> None:
+    """Stop where the labels cannot teach anything: one class only, or a class with too few examples."""
     if source.task != "classes":
         return
     names, counts = np.unique(np.asarray(source.labels).astype(str), return_counts=True)
     if len(names) < 2:
-        raise UserError(f"{source.name} holds one class only, {names[0]}: there is nothing to tell apart.")
-    few = [f"{name} ({count})" for name, count in zip(names, counts, strict=True) if count < FEWEST]
-    if few:
+        raise UserError(
+            f"{source.name} holds one class only, {names[0]}: there is nothing to tell apart. Add examples of another."
+        )
+    if few := [f"{name} ({count})" for name, count in zip(names, counts, strict=True) if count < FEWEST]:
         raise UserError(
             f"{source.name}: too few examples of {', '.join(few[:10])}{' ...' if len(few) > 10 else ''}: each class "
             f"needs at least {FEWEST}, to be in every split. Add some, or leave the class out."
         )
-    if source.test_labels is not None and (absent := sorted(set(names) - set(map(str, source.test_labels)))):
-        source.notes.append(f"WARNING: its test set has no {', '.join(absent[:10])}")
 
 
 def report(source: Source, schema: Schema, splits: dict[str, Examples]) -> list[str]:
-    """Return what a person should look at, as lines: a table of the columns, the classes, and warnings.
-
-    Raises:
-        UserError: the values are of a scale that cannot be meant.
-    """
+    """Return lines to read: the columns, the classes, warnings. UserError where the scale cannot be meant."""
     train = splits["train"]
     if isinstance(schema.inputs, Table):
         lines = _columns(schema.inputs, splits)
@@ -77,19 +69,17 @@ def _pictures(schema: Images, inputs: np.ndarray) -> list[str]:
 
 def _columns(table: Table, splits: dict[str, Examples]) -> list[str]:
     train = splits["train"]
+    values_of_used = iter(train.inputs.T)
     rows = [["column", "kind", "missing", "values", ""]]
-    number = 0
     for column in table.columns:
         if not column.use:
             rows.append([column.name, column.kind, "", "", f"left out: {column.reason}"])
             continue
-        values = train.inputs[:, number]
-        number += 1
+        values = next(values_of_used)
         missing = int(np.isnan(values).sum())
         told = "WARNING: it alone tells the target; is it known before?" if _tells(values, train.targets) else ""
-        rows.append([column.name, column.kind, str(missing) if missing else "-", _range(column), told])
-    widths = [max(map(len, part)) for part in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        rows.append([column.name, column.kind, str(missing or "-"), _range(column), told])
+    return aligned(rows)
 
 
 def _range(column: Column) -> str:
@@ -100,34 +90,37 @@ def _range(column: Column) -> str:
 
 
 def _tells(values: np.ndarray, targets: np.ndarray) -> bool:
-    """Whether a column is the target in disguise: it grows with a number, or each of its values has one class."""
+    """Return whether a column is the target in disguise: it grows with a number, or one cut each tells the classes."""
     known = ~np.isnan(values)
-    values, targets = values[known].astype(np.float64), targets[known]
+    values, targets = values[known], targets[known]
     if len(values) < 3 or values.min() == values.max():
         return False
     if targets.dtype.kind == "f":
         return targets.std() > 0 and abs(np.corrcoef(values, targets)[0, 1]) > DISGUISE
-    order = np.argsort(values, kind="stable")
-    different, codes = np.unique(values, return_inverse=True)
-    runs = 1 + int((np.diff(targets[order]) != 0).sum())  # stretches of one class, in the column's order
-    pure = all(len(set(targets[codes == code].tolist())) == 1 for code in range(min(len(different), 100)))
-    return pure and runs <= len(np.unique(targets))
+    from sklearn.tree import DecisionTreeClassifier  # takes a second
+
+    tree = DecisionTreeClassifier(max_leaf_nodes=max(2, len(np.unique(targets))))
+    return tree.fit(values[:, None], targets).score(values[:, None], targets) == 1
 
 
 def _classes(schema: Schema, splits: dict[str, Examples]) -> list[str]:
+    """Name the classes that a split lacks, which a source's own test set or a split by group or time may do."""
+    lines = []
     for name, examples in splits.items():
-        if absent := sorted(set(range(len(schema.outputs.names))) - set(examples.targets.tolist())):
-            names = ", ".join(schema.outputs.names[number] for number in absent[:10])
-            if name == "train":
-                raise UserError(
-                    f"No training example is of the class {names}: the split by group or time leaves it none."
-                )
-            return [f"WARNING: the {name} split has no {names}"]
-    return []
+        absent = sorted(set(range(len(schema.outputs.names))) - set(examples.targets.tolist()))
+        names = ", ".join(schema.outputs.names[number] for number in absent[:10])
+        if absent and name == "train":
+            raise UserError(
+                f"No training example is of the class {names}: the split by group or time leaves it none. Split by "
+                "another column, or leave the class out."
+            )
+        if absent:
+            lines.append(f"WARNING: the {name} split has no {names}")
+    return lines
 
 
 def _shared(splits: dict[str, Examples]) -> list[str]:
-    """Examples that are in the training split and in another: what they score was learned by heart."""
+    """Count the examples that are in the training split and in another: their score was learned by heart."""
     seen = {inputs.tobytes() for inputs in splits["train"].inputs}
     lines = []
     for name in ("validation", "test"):

@@ -1,7 +1,8 @@
-"""Where a training's progress goes: Polyaxon's run, TensorBoard's event files, checkpoints, and the terminal."""
+"""Record a training's progress: in Polyaxon's run, TensorBoard's event files, checkpoints, and on the terminal."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from . import runs, tracking
+from . import runs
 from .errors import Stopped
 from .files import atomic_file
 from .runs import SCORE
@@ -23,7 +24,7 @@ TENSORBOARD = "tensorboard"  # the folder of event files among a run's outputs
 
 
 class Record:
-    """Where a job's progress goes: Polyaxon's run, TensorBoard's event files, checkpoints, and the terminal."""
+    """The record of a job's progress."""
 
     def __init__(self, tracked, checkpoint: Path | None, caught: list[int], echo: Callable[[str], None]) -> None:
         self.tracked, self.echo = tracked, echo
@@ -42,7 +43,8 @@ class Record:
         """Restore the checkpoint, if there is one, and show progress from there on."""
         if self._checkpoint:
             job.restore(self._checkpoint)
-            self._log_missing(job)
+            for epoch, (metrics, ended) in enumerate(zip(job.history, job.ended, strict=True), start=1):
+                self.tracked.log_metrics(step=epoch, timestamp=datetime.fromtimestamp(ended, UTC), **metrics)
             self.echo(f"resumed after epoch {job.epoch} of {job.epochs_in_all}")
         # disable=None: a bar on a terminal, none elsewhere
         bar = tqdm(total=job.steps_in_all, initial=job.step, unit="step", leave=False, disable=None)
@@ -87,12 +89,3 @@ class Record:
         self.echo(
             f"run {self.tracked.run_uuid}: {metric} {last[SCORE]:.4f} on validation, {evaluated[SCORE]:.4f} on test"
         )
-
-    def _log_missing(self, job: "Job") -> None:
-        """Metrics are written behind the run's back: a killed run may lack some that its checkpoint has."""
-        folder = Path(self.tracked.get_artifacts_path())
-        for metric in job.history[0]:
-            there = tracking.recorded_steps(folder, metric)
-            for epoch, metrics in enumerate(job.history, start=1):
-                if epoch not in there:
-                    self.tracked.log_metrics(step=epoch, **{metric: metrics[metric]})

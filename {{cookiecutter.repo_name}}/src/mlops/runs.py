@@ -1,4 +1,4 @@
-"""The runs that were recorded, and which is best. The only reader of records.
+"""Read the recorded runs, and rank them. Nothing else reads records.
 
 Runs made here are in `outputs/runs/<uuid>/`. Where MLOPS_RUNS_PROJECT (OWNER/PROJECT) is set, as in the packaging
 workflow, the Polyaxon server at POLYAXON_HOST is asked instead, and MLOPS_RUNS_FOLDER is its artifacts store, with a
@@ -8,7 +8,6 @@ folder for each run.
 import json
 import math
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,8 +53,13 @@ class Run:
     def answers(self) -> Path:
         return self.folder / "outputs" / ANSWERS
 
+    @property
+    def made(self) -> str:
+        """When it was made (UTC), to the minute."""
+        return self.created_at[:16].replace("T", " ")
+
     def is_of(self, lineage: dict[str, str]) -> bool:
-        """Whether it was trained on this data with this code."""
+        """Return whether it was trained on this data with this code."""
         return all(self.inputs.get(name) == lineage[name] for name in COMPARED)
 
 
@@ -69,11 +73,7 @@ class Ranking:
 
     @property
     def best(self) -> Run:
-        """The best comparable run.
-
-        Raises:
-            UserError: there is none.
-        """
+        """Return the best comparable run. UserError where there is none."""
         if self.comparable:
             return self.comparable[0]
         raise UserError(
@@ -104,7 +104,7 @@ def _on_this_machine() -> list[Run]:
 
 
 def _content(record: Path) -> dict:
-    """A record's content; of one that is cut short, or no run, a record that says that it is damaged."""
+    """Return a record's content; where it is cut short or no run, a record that says so."""
     damaged = {"uuid": record.parent.name, "status": "damaged"}
     try:
         content = json.loads(record.read_text(encoding="utf-8-sig"))
@@ -116,11 +116,7 @@ def _content(record: Path) -> dict:
 
 
 def _on_server(where: str) -> list[Run]:
-    """The runs of a project (PROJECT, or OWNER/PROJECT), as the Polyaxon API gives them.
-
-    Raises:
-        UserError: nothing says where the server or its artifacts are, or it does not answer with runs.
-    """
+    """Return the runs of a project (PROJECT, or OWNER/PROJECT) from the Polyaxon API."""
     missing = [name for name in ("POLYAXON_HOST", FOLDER_VARIABLE) if not os.environ.get(name)]
     if missing:
         raise UserError(
@@ -149,13 +145,8 @@ def _on_server(where: str) -> list[Run]:
 
 def _run(content: dict, folder: Path) -> Run:
     texts = {name: str(content.get(name) or "") for name in ("uuid", "name", "created_at")}
-    return Run(
-        **texts,
-        status=str(content.get("status") or "unknown"),
-        inputs=content.get("inputs") or {},
-        outputs=content.get("outputs") or {},
-        folder=folder,
-    )
+    status, parts = str(content.get("status") or "unknown"), [content.get(name) or {} for name in ("inputs", "outputs")]
+    return Run(**texts, status=status, inputs=parts[0], outputs=parts[1], folder=folder)
 
 
 def place() -> str:
@@ -165,11 +156,7 @@ def place() -> str:
 
 
 def find(uuid: str) -> Run:
-    """Return the one run whose uuid is, or begins with, `uuid`.
-
-    Raises:
-        UserError: there is none, or more than one.
-    """
+    """Return the one run whose uuid is, or begins with, `uuid`. UserError where there is none, or more than one."""
     matches = [run for run in recorded() if run.uuid.startswith(uuid)] if uuid else []
     matches = [run for run in matches if run.uuid == uuid] or matches  # a damaged copy's name may begin with it
     if len(matches) == 1:
@@ -190,8 +177,9 @@ def rank(lineage: dict[str, str], metric: str = SCORE, mode: str = "max") -> Ran
     succeeded = [run for run in recorded() if run.status == "succeeded" and run.model.is_file()]
     if not succeeded:
         raise UserError(f"There is no run that succeeded {place()}. Make one with: make train")
-    refused = [reason for run in succeeded if (reason := _implausible(run, metric))]
-    candidates = [run for run in succeeded if metric in run.outputs and not _implausible(run, metric)]
+    reasons = {run.uuid: _implausible(run, metric) for run in succeeded}
+    refused = [reason for reason in reasons.values() if reason]
+    candidates = [run for run in succeeded if metric in run.outputs and not reasons[run.uuid]]
     if not candidates and refused:
         raise UserError("\n".join([f"No run that succeeded {place()} can be ranked.", *refused]))
     if not candidates:
@@ -223,17 +211,13 @@ def table(ranking: Ranking, metric: str = SCORE) -> str:
     rows = [["run", *metrics, *columns, "made (UTC)"]]
     for run in shown:
         values = [run.outputs.get(name) for name in metrics] + [run.inputs.get(name) for name in columns]
-        rows.append([run.uuid[:12], *map(_cell, values), run.created_at[:16].replace("T", " ")])
+        rows.append([run.uuid[:12], *map(_cell, values), run.made])
     lines = aligned(rows)
-    if ranking.comparable:
-        best = f"best by {metric}: {ranking.comparable[0].uuid}"
-    else:
-        best = "no run of the data and the code of now: make train"
     if ranking.others:
-        above = len(ranking.comparable) + 1
-        of_others = "not compared: of other data or other code (taken only by name, RUN=<uuid>)"
-        lines = [*lines[:above], of_others, *lines[above:]]
-    return "\n".join([*lines, *ranking.refused, best])
+        note = "not compared: of other data or other code (taken only by name, RUN=<uuid>)"
+        lines.insert(len(ranking.comparable) + 1, note)
+    best = f"best by {metric}: {ranking.comparable[0].uuid}" if ranking.comparable else None
+    return "\n".join([*lines, *ranking.refused, best or "no run of the data and the code of now: make train"])
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
@@ -242,15 +226,14 @@ def aligned(rows: list[list[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _columns(shown: Iterable[Run]) -> list[str]:
-    """The inputs that tell runs apart: numbers, and what differs between them."""
-    runs = list(shown)
-    names = dict.fromkeys(name for run in runs for name in run.inputs if name not in LINEAGE)
-    found = {name: [run.inputs.get(name) for run in runs] for name in names}
+def _columns(shown: list[Run]) -> list[str]:
+    """Return the inputs that tell runs apart: numbers, and those that differ between them."""
+    names = dict.fromkeys(name for run in shown for name in run.inputs if name not in LINEAGE)
+    found = {name: [run.inputs.get(name) for run in shown] for name in names}
     return [
         name
-        for name, values in found.items()
-        if any(map(_is_number, values)) or any(value != values[0] for value in values)
+        for name, of_each in found.items()
+        if any(map(_is_number, of_each)) or of_each.count(of_each[0]) < len(of_each)
     ]
 
 

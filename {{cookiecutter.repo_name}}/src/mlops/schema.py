@@ -1,4 +1,4 @@
-"""What goes into the model and what comes out: the only place where sizes, classes and ranges are written.
+"""The schema: the model's inputs and outputs. Sizes, classes and ranges are written nowhere else.
 
 `make data` infers a schema and writes `schema.toml`, which is committed and which people edit. From there on it travels
 with the data (`dataset.py`) and with the model (a bundle's metadata.json). Needs numpy; reading TOML is Python's own.
@@ -6,12 +6,13 @@ with the data (`dataset.py`) and with the model (a bundle's metadata.json). Need
 
 import tomllib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from .columns import Column, as_fields
 from .errors import UserError
 from .images import Images
 from .tables import Table
@@ -55,18 +56,15 @@ class Classes:
         return list(self.classes)
 
     def encode(self, labels: Iterable, where: str) -> np.ndarray:
-        """Return labels as numbers of classes, int64 [N].
-
-        Raises:
-            UserError: a label is not one of the classes.
-        """
+        """Return labels as numbers of classes, int64 [N]. UserError where a label is not one of the classes."""
         numbers = {name: number for number, name in enumerate(self.classes)}
         texts = [str(label) for label in labels]
         unknown = sorted(set(texts) - numbers.keys())
         if unknown:
+            known = ", ".join(self.classes[:20]) + (" ..." if len(self.classes) > 20 else "")
             raise UserError(
                 f"{where}: mislabeled: {', '.join(unknown[:5])} {'is' if len(unknown) == 1 else 'are'} not among the "
-                f"classes, which are {', '.join(self.classes[:20])}{' ...' if len(self.classes) > 20 else ''}."
+                f"classes, which are {known}. Correct the labels, or give another SOURCE="
             )
         return np.array([numbers[text] for text in texts], dtype=np.int64)
 
@@ -101,7 +99,10 @@ class Number:
     @classmethod
     def infer(cls, name: str, values: np.ndarray) -> "Number":
         if not np.isfinite(values).all() or values.min() == values.max():
-            raise UserError(f"The target {name} is the same in every row, or not finite: there is nothing to learn.")
+            raise UserError(
+                f"The target {name} is the same in every row, or not finite: there is nothing to learn. Choose "
+                "another: make data TARGET=COLUMN"
+            )
         return cls(name, float(values.min()), float(values.max()))
 
     def with_choices_of(self, known: "Number") -> "Number":
@@ -140,8 +141,10 @@ class Number:
         return 0.0
 
 
-KINDS_OF_INPUTS = {kind.kind: kind for kind in (Images, Table)}
-KINDS_OF_OUTPUTS = {kind.kind: kind for kind in (Classes, Number)}
+KINDS: dict[str, dict[str, Any]] = {
+    "inputs": {kind.kind: kind for kind in (Images, Table)},
+    "outputs": {kind.kind: kind for kind in (Classes, Number)},
+}
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ class Schema:
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Return the schema as it is written into TOML and JSON."""
         parts = {"inputs": self.inputs, "outputs": self.outputs}
-        return {name: {"kind": part.kind, **_plain(asdict(part))} for name, part in parts.items()}
+        return {name: {"kind": part.kind, **_plain(part)} for name, part in parts.items()}
 
     def with_choices_of(self, known: "Schema") -> "Schema":
         """Return this schema, inferred from a source, with what people may choose as `known` has it."""
@@ -182,48 +185,41 @@ def _difference(name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 
 
 def from_dict(content: Any, where: str) -> Schema:
-    """Read what `as_dict` gave.
-
-    Raises:
-        UserError: a part or a field is missing, unknown or of another type; the message names it.
-    """
-    if not isinstance(content, dict) or content.keys() - {"source"} != {"inputs", "outputs"}:
+    """Read what `as_dict` gave. UserError names the part or field that is missing, unknown or of another type."""
+    if not isinstance(content, dict) or content.keys() - {"source"} != KINDS.keys():
         raise UserError(f"{where} must hold the parts [inputs], [outputs] and [source], and nothing else.")
-    parts: dict[str, Any] = {}
-    kinds: Any
-    for name, kinds in (("inputs", KINDS_OF_INPUTS), ("outputs", KINDS_OF_OUTPUTS)):
-        fields = dict(content[name]) if isinstance(content[name], dict) else {}
-        kind = fields.pop("kind", None)
+    parts = {}
+    for name, kinds in KINDS.items():
+        given = as_fields(content[name])
+        kind = given.pop("kind", None)
         if kind not in kinds:
             raise UserError(f"{where}: {name}.kind is {kind!r}; it is one of: {', '.join(kinds)}.")
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
         try:
-            parts[name] = kinds[kind](**values)
+            parts[name] = kinds[kind](**given)
         except (TypeError, ValueError) as error:
-            known = ", ".join(kinds[kind].__dataclass_fields__)
+            known = ", ".join(item.name for item in fields(kinds[kind]))
             raise UserError(f"{where}: [{name}]: {error}. A part of kind {kind} has: {known}.") from None
     return Schema(**parts)
 
 
 def read(path: Path = FILE) -> Schema | None:
-    """Read schema.toml; None where there is none yet.
-
-    Raises:
-        UserError: it is not TOML, or not a schema.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}. An earlier one: git checkout {path}") from None
-    return from_dict(content, str(path))
+    """Read schema.toml; None where there is none yet. UserError where it is not TOML, or not a schema."""
+    content = _content(path)
+    return from_dict(content, str(path)) if content is not None else None
 
 
 def read_source(path: Path = FILE) -> dict[str, str]:
     """Read which source schema.toml was made from, and how; empty where there is none yet."""
-    read(path)  # says what is wrong with it
-    return tomllib.loads(path.read_text(encoding="utf-8")).get("source", {}) if path.is_file() else {}
+    return (_content(path) or {}).get("source", {})
+
+
+def _content(path: Path) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}. An earlier one: git checkout {path}") from None
 
 
 def write(schema: Schema, source: dict[str, str], path: Path = FILE) -> None:
@@ -242,46 +238,36 @@ def write(schema: Schema, source: dict[str, str], path: Path = FILE) -> None:
 
 def _update(document: Any, content: dict[str, Any]) -> None:
     for name, value in content.items():
-        if isinstance(value, dict) and name in document:
-            _update(document[name], value)
-        elif (
-            isinstance(value, list)
-            and value
-            and isinstance(value[0], dict)
-            and len(document.get(name, ())) == len(value)
-        ):
-            for inner, new in zip(document[name], value, strict=True):
+        known = document.get(name)
+        if isinstance(value, dict) and known is not None:
+            _update(known, value)
+        elif _are_tables(value) and known is not None and len(known) == len(value):
+            for inner, new in zip(known, value, strict=True):
                 _update(inner, new)
-        elif document.get(name) != value:
+        elif known != value:
             document[name] = value
-    for name in [name for name in document if name not in content]:
+    for name in document.keys() - content.keys():
         del document[name]
 
 
+def _are_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
 def _plain(value: Any) -> Any:
-    """Tuples as lists, as TOML and JSON give them back, and nothing of what is not set; of a column, no default."""
-    if isinstance(value, dict):
-        defaults = {
-            "categories": (),
-            "seen": (),
-            "low": None,
-            "high": None,
-            "missing": False,
-            "use": True,
-            "reason": "",
-        }
-        is_column = "reason" in value
-        return {
-            k: _plain(v)
-            for k, v in value.items()
-            if v is not None and not (is_column and k in defaults and v == defaults[k])
-        }
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+    """Return a part as TOML and JSON have it, without what is not set; of a column, without its defaults."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if not is_dataclass(value):
+        return value
+    content = {item.name: getattr(value, item.name) for item in fields(value)}
+    unset = {item.name: item.default for item in fields(value)} if isinstance(value, Column) else {}
+    return {k: _plain(v) for k, v in content.items() if v is not None and not (k in unset and v == unset[k])}
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Each field by its full name; columns by theirs."""
-    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+    """Return each field by its full name; columns by theirs."""
+    if _are_tables(value):
         value = {str(item.get("name")): {k: v for k, v in item.items() if k != "name"} for item in value}
     if isinstance(value, dict):
         return {

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .columns import CATEGORY, MOST_SHOWN, NUMBER, Column, Values, first, is_missing, shown
+from .columns import CATEGORY, MOST_SHOWN, NUMBER, Column, Values, as_fields, first, shown
 from .errors import Refused
 
 MOST_STATISTICS = 20  # categories of a column whose shares are watched for drift
@@ -21,7 +21,9 @@ class Table:
     unit: ClassVar[str] = "row"
 
     def __post_init__(self) -> None:
-        columns = tuple(column if isinstance(column, Column) else Column(**_tuples(column)) for column in self.columns)
+        columns = tuple(
+            column if isinstance(column, Column) else Column(**as_fields(column)) for column in self.columns
+        )
         object.__setattr__(self, "columns", columns)
         names = [column.name for column in columns]
         if double := sorted({name for name in names if names.count(name) > 1}):
@@ -73,11 +75,7 @@ class Table:
         return f"rows of {len(self.used)} values in the order {names}{more}; in another order with data.names"
 
     def encode(self, columns: Mapping[str, Values]) -> np.ndarray:
-        """Return columns of values as float32 [N, columns].
-
-        Raises:
-            Refused: a column is not there, or a value is not one of its column.
-        """
+        """Return columns as float32 [N, columns]. Refused where one is missing, or holds a value that it may not."""
         absent = [column.name for column in self.used if column.name not in columns]
         if absent:
             raise Refused(f"column {absent[0]} is missing; there must be: {', '.join(c.name for c in self.used)}")
@@ -96,21 +94,19 @@ class Table:
         if not isinstance(rows, list) or not rows:
             raise Refused(f"{field} must be a list of rows: send {self.accepts}")
         if all(isinstance(row, dict) for row in rows):
-            keys = dict.fromkeys(key for row in rows for key in row)
-            self._check_names(list(keys), field)
-            return self.encode({name: [row.get(name) for row in rows] for name in keys} | self._blank(keys, len(rows)))
-        names = list(names) if names else [column.name for column in self.used]
-        self._check_names(names, "data.names")
-        for number, row in enumerate(rows):
-            if not isinstance(row, list) or len(row) != len(names):
-                held = f"{len(row)} values" if isinstance(row, list) else shown(row)
-                raise Refused(f"{field}, row {number + 1} has {held}, not {len(names)}: send {self.accepts}")
-        columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-        return self.encode(columns | self._blank(columns, len(rows)))
-
-    def _blank(self, known: Mapping[str, Any], rows: int) -> dict[str, list[None]]:
-        """Columns that a caller left out: all of their values are missing, which the column may allow."""
-        return {column.name: [None] * rows for column in self.used if column.name not in known}
+            names = list(dict.fromkeys(name for row in rows for name in row))
+            self._check_names(names, field)
+            columns = {name: [row.get(name) for row in rows] for name in names}
+        else:
+            names = list(names) if names else [column.name for column in self.used]
+            self._check_names(names, "data.names")
+            for number, row in enumerate(rows, start=1):
+                if not isinstance(row, list) or len(row) != len(names):
+                    held = f"{len(row)} values" if isinstance(row, list) else shown(row)
+                    raise Refused(f"{field}, row {number} has {held}, not {len(names)}: send {self.accepts}")
+            columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        left_out = {column.name: [None] * len(rows) for column in self.used if column.name not in columns}
+        return self.encode(columns | left_out)
 
     def _check_names(self, names: Sequence[str], field: str) -> None:
         known = {column.name for column in self.columns}
@@ -138,7 +134,7 @@ class Table:
 
     @property
     def statistics(self) -> dict[str, str]:
-        """What drift is judged by: each number, each category's share, and the share of missing values."""
+        """The statistics that drift is judged by: each number, and the shares of categories and of missing values."""
         found = {}
         for column in self.used:
             if column.kind == NUMBER:
@@ -169,24 +165,3 @@ class Table:
             None if value != value else column.categories[int(value)] if column.kind == CATEGORY else float(str(value))
             for column, value in zip(self.used, inputs.astype(np.float32), strict=True)
         ]
-
-    def parse(self, columns: Mapping[str, Sequence[str]]) -> dict[str, list]:
-        """Return columns of texts, as a CSV file has them, with the numbers among them as numbers."""
-        numbers = {column.name for column in self.used if column.kind == NUMBER}
-        return {
-            name: [_as_number(text) for text in texts] if name in numbers else list(texts)
-            for name, texts in columns.items()
-        }
-
-
-def _as_number(text: str) -> float | str | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None if is_missing(text) else text
-
-
-def _tuples(fields: Any) -> dict[str, Any]:
-    if not isinstance(fields, dict):
-        raise ValueError("each of columns is a table with name and kind")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

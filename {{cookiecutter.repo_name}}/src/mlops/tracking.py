@@ -4,18 +4,14 @@ A job is one only when the Polyaxonfile that started it says so, with MLOPS_RUN.
 holds Polyaxon's own variables too, and these are about the workspace's run, not about one that is trained in it.
 """
 
-import csv
 import os
 from contextlib import AbstractContextManager
-from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
 from . import files, project
-from .files import atomic_file
 
 RUN_VARIABLE, NAME_VARIABLE = "MLOPS_RUN", "MLOPS_RUN_NAME"
-EVENTS_HEADER = "step|timestamp|metric"
 
 
 def runs_folder() -> Path:
@@ -50,7 +46,7 @@ def start(name: str, resume: str | None = None):
 
 
 def _is_platform_job(own: str) -> bool:
-    """Whether Polyaxon manages this process, for the run that the Polyaxonfile names."""
+    """Return whether Polyaxon manages this process, for the run that the Polyaxonfile names."""
     instance = os.environ.get("POLYAXON_RUN_INSTANCE", "").rpartition(".")[2]  # OWNER.PROJECT.runs.UUID
     managed = os.environ.get("POLYAXON_IS_MANAGED") == "true"
     return managed and bool(own) and instance.replace("-", "") == own
@@ -68,29 +64,7 @@ def exclusive_lock(folder: Path) -> AbstractContextManager[None]:
     return files.exclusive_lock(folder, busy)
 
 
-def repair_events(folder: Path) -> None:
-    """Remove the lines of a run's event files that a kill cut short: Polyaxon reads no file without its header."""
+def forget_metrics(folder: Path) -> None:
+    """Remove a run's event files, which a kill may have cut short: whoever resumes it records its metrics again."""
     for path in (folder / "events" / "metric").glob("*.plx"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        whole = [EVENTS_HEADER, *filter(_is_event, lines[1:])]
-        if lines != whole:
-            with atomic_file(path) as draft:
-                draft.write_text("\n".join(whole), encoding="utf-8")  # Polyaxon begins each row with the line's end
-
-
-def _is_event(line: str) -> bool:
-    try:
-        step, moment, value = line.split("|")
-        int(step), datetime.fromisoformat(moment), float(value)
-    except ValueError:
-        return False
-    return True
-
-
-def recorded_steps(folder: Path, metric: str) -> set[int]:
-    """Return the steps at which a metric was recorded, from the run's event file."""
-    path = folder / "events" / "metric" / f"{metric}.plx"
-    if not path.is_file():
-        return set()
-    with path.open(newline="", encoding="utf-8") as file:
-        return {int(row["step"]) for row in csv.DictReader(file, delimiter="|")}
+        path.unlink()

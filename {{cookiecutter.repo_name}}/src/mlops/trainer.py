@@ -1,4 +1,4 @@
-"""What a training loop needs around it: the run's record, checkpoints, resuming, several processes, progress.
+"""Around a training loop: the run's record, checkpoints, resuming, several processes, progress.
 
 The team's `training.train(job)` is the loop. It asks its Job for epochs and batches, and tells it of each epoch's end.
 """
@@ -62,7 +62,8 @@ class Job:
         self.parallel = distributed.parallel(self.network)
         self.epoch = self.step = 0
         self.epochs_in_all = self.steps_in_all = 0
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, float]] = []  # of each epoch, its metrics
+        self.ended: list[float] = []  # of each epoch, when it ended: seconds since 1970
         self._record = record
         self._state: dict[str, Any] = {}
         self._batch_size = 0
@@ -78,7 +79,7 @@ class Job:
         return self.steps_in_all
 
     def keep(self, **parts: Any) -> None:
-        """Name what belongs into a checkpoint beside the network: optimizer, schedule. A resumed run restores them."""
+        """Keep these in the checkpoints beside the network: optimizer, schedule. A resumed run restores them."""
         self._state = {name: part for name, part in parts.items() if part is not None}
         if self._record:
             self._record.begin(self)
@@ -119,19 +120,20 @@ class Job:
         self.epoch += 1
         loss = (distributed.total(self._loss) / self._seen).item()
         self.history.append({"loss": loss, **{name: float(value) for name, value in metrics.items()}})
+        self.ended.append(time.time())
         if self._record:
             self._record.end_epoch(self, time.perf_counter() - self._began)
 
     @torch.inference_mode()
     def answers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return what the network says of the validation split, and its targets [N]: numbers of classes, or numbers."""
+        """Return the network's answers to the validation split, and the targets [N]: numbers of classes, or numbers."""
         self.network.eval()
         outputs = torch.cat([self.network(inputs) for inputs in self.validation.inputs.split(ANSWERED)])
         answers = outputs.argmax(1) if self.schema.outputs.kind == "classes" else outputs[:, 0]
         return answers.cpu().numpy(), self.validation.targets.cpu().numpy()
 
     def save(self, path: Path) -> None:
-        """Write all that the run needs to go on."""
+        """Write a checkpoint: all that the run needs to go on."""
         state = {
             "network": self.network.state_dict(),
             "parts": {name: part.state_dict() for name, part in self._state.items()},
@@ -140,6 +142,7 @@ class Job:
             "epoch": self.epoch,
             "step": self.step,
             "history": self.history,
+            "ended": self.ended,
         }
         with atomic_file(path) as draft:
             torch.save(state, draft)
@@ -153,7 +156,9 @@ class Job:
         torch.set_rng_state(state["random"].cpu())
         if state["cuda_random"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all([random.cpu() for random in state["cuda_random"]])
-        self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.history = state["history"]
+        self.ended = state.get("ended") or [time.time()] * len(self.history)  # earlier releases kept no times
 
 
 def train(
@@ -182,19 +187,21 @@ def train(
     dataset = datasets.load(data_file)
     run = _resumable(resume, code, dataset) if resume else None
     if run:
-        names = [item.name for item in fields(code.training.Hyperparameters)]
-        hyperparameters = code.training.Hyperparameters(
-            **{name: run.inputs[name] for name in names if name in run.inputs}
-        )
+        names = {item.name for item in fields(code.training.Hyperparameters)} & run.inputs.keys()
+        hyperparameters = code.training.Hyperparameters(**{name: run.inputs[name] for name in names})
     with distributed.group(distributed_job):
         if distributed.rank() > 0:
             code.training.train(Job(code, dataset, hyperparameters, record=None))
             return None
-        target = _bucket(bucket)
+        target = None
+        if bucket:
+            from .artifacts import Bucket  # Google's libraries, only where they are needed
+
+            target = Bucket(bucket)
         with ExitStack() as held:
             if run:
                 held.enter_context(tracking.exclusive_lock(run.folder))
-                tracking.repair_events(run.folder)
+                tracking.forget_metrics(run.folder)
             tracked = tracking.start(run.name if run else name, resume=run.uuid if run else None)
             if not run:
                 held.enter_context(tracking.exclusive_lock(Path(tracked.get_artifacts_path())))
@@ -261,11 +268,3 @@ def _device() -> torch.device:
 def _on_device(dataset: Dataset, split: str, device: torch.device) -> Split:
     examples = dataset.splits[split]
     return Split(torch.from_numpy(examples.inputs).to(device), torch.from_numpy(examples.targets).to(device))
-
-
-def _bucket(name: str | None):
-    if not name:
-        return None
-    from .artifacts import Bucket  # Google's libraries, only where they are needed
-
-    return Bucket(name)

@@ -1,4 +1,4 @@
-"""The page to try a model by hand: it draws, takes a picture, or a form's values, and asks a server of the bundle."""
+"""The page to try a model by hand: a person draws, uploads a picture or fills in a form, and the model answers."""
 
 import importlib.util
 import os

@@ -1,7 +1,6 @@
-"""A folder of pictures for each class (the convention of torchvision's ImageFolder), of any size, format and mode."""
+"""Read a folder of pictures for each class, as torchvision's ImageFolder does: any size, format and mode."""
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,7 @@ LARGEST, USUAL = 96, 64  # pixels of a side: the largest that is kept, and what 
 
 def is_one(folder: Path) -> bool:
     """Return whether a folder holds folders of pictures."""
-    return any(_pictures(inner) for inner in _folders(folder)) or any(
-        any(_pictures(deeper) for deeper in _folders(inner)) for inner in _folders(folder)
-    )
+    return any(_pictures(inner) for each in _folders(folder) for inner in (each, *_folders(each)))
 
 
 def read(folder: Path, known: Schema | None = None) -> Source:
@@ -36,28 +33,30 @@ def read(folder: Path, known: Schema | None = None) -> Source:
     parts = {inner.name.lower(): inner for inner in _folders(folder)}
     train = next((parts[name] for name in TRAIN if name in parts), None)
     test = next((parts[name] for name in TEST if name in parts), None) if train else None
-    files = list(_classes(train or folder))
-    test_files = list(_classes(test)) if test else []
+    files, test_files = _classes(train or folder), _classes(test) if test else []
     if not files:
-        raise UserError(f"{folder} holds no folders with pictures ({', '.join(SUFFIXES)}): one folder for each class.")
+        kinds = ", ".join(SUFFIXES)
+        raise UserError(f"{folder} holds no folders with pictures ({kinds}). Make one folder for each class.")
     kept = known.inputs if known else None
     schema = kept if isinstance(kept, Images) else _chosen([path for path, _ in files])
-    size = f"{schema.height} by {schema.width}"
     color = "gray" if schema.channels == 1 else "color"
-    notes = [f"{len(files) + len(test_files):,} pictures as {size} pixels, {color}"]
-    read_all = (np.stack([load(path, schema) for path, _ in part]) if part else None for part in (files, test_files))
-    inputs, test_inputs = read_all
-    labels, test_labels = (np.array([name for _, name in part]) if part else None for part in (files, test_files))
+    notes = [f"{len(files) + len(test_files):,} pictures as {schema.height} by {schema.width} pixels, {color}"]
+    inputs, labels = _read(files, schema)
+    test_inputs, test_labels = _read(test_files, schema) if test_files else (None, None)
     return Source(str(folder), inputs, labels, test_inputs, test_labels, notes=notes)
 
 
 def fingerprint(folder: Path) -> str:
-    """Return the SHA-256 (hex) of the pictures' names, sizes and times: reading them all would take too long."""
-    sha = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
+    """Return the SHA-256 (hex) of names, sizes and times: of the pictures in a folder, or else of all its files."""
+    sha, files = hashlib.sha256(), [path for path in folder.rglob("*") if path.is_file()]
+    for path in sorted([path for path in files if path.suffix.lower() in SUFFIXES] or files):
         about = path.stat()
         sha.update(f"{path.relative_to(folder)} {about.st_size} {about.st_mtime_ns}\n".encode())
     return sha.hexdigest()
+
+
+def _read(files: list[tuple[Path, str]], schema: Images) -> tuple[np.ndarray, np.ndarray]:
+    return np.stack([load(path, schema) for path, _ in files]), np.array([name for _, name in files])
 
 
 def _chosen(files: list[Path]) -> Images:
@@ -77,9 +76,8 @@ def _size_and_mode(image: Image.Image) -> tuple[tuple[int, int], str]:
     return image.size[::-1] if turned else image.size, image.mode
 
 
-def _classes(folder: Path) -> Iterator[tuple[Path, str]]:
-    for inner in _folders(folder):
-        yield from ((path, inner.name) for path in _pictures(inner))
+def _classes(folder: Path) -> list[tuple[Path, str]]:
+    return [(path, inner.name) for inner in _folders(folder) for path in _pictures(inner)]
 
 
 def _folders(folder: Path) -> list[Path]:

