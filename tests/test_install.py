@@ -98,7 +98,7 @@ def test_on_a_machine_without_a_gpu_torch_is_the_one_for_the_cpu(place):
 
 def test_where_pytorchs_index_is_not_reached_pypis_build_is_taken_and_told(place):
     done = place("install.sh", "train", ACCELERATOR="cpu", TORCH_INDEX="http://127.0.0.1:9/")
-    assert "taking PyPI's build" in done.stderr
+    assert "taking PyPI's build" in done.stderr and "error:" not in done.stderr
     assert place.installed() == {"thing": "1.0", "torch": "2.0.0", "cuda": "1.0"}
 
 
@@ -107,6 +107,14 @@ def test_only_what_is_asked_for_is_installed(place):
     assert place.installed() == {"thing": "1.0"}
     said = place("install.sh", "train", ACCELERATOR="tpu", code=1).stderr
     assert said == "ACCELERATOR is cpu or cuda, not tpu\n"
+
+
+def test_an_installation_says_whether_it_downloads_and_what_it_installs(place):
+    said = place("install.sh", ACCELERATOR="cpu").stderr
+    assert "downloading the rest" in said and "Installed 1 package" in said and "error:" not in said
+    place("uv.sh", "pip", "uninstall", "--python", place.folder / "venv/bin/python", "thing")
+    said = place("install.sh", ACCELERATOR="cpu").stderr
+    assert "downloading" not in said and "Installed 1 package" in said
 
 
 def test_a_file_that_is_not_the_one_locked_is_refused(place):

@@ -4,7 +4,7 @@
 
 REPOSITORY is a rendered one with two trained runs; VENV as its Makefile has it, and the Python is that environment's.
 Needs Debian's buildah, crun, mmdebstrap and docker-registry, and root. The Dockerfile of the image is what s2i would
-write (src/mlops/platform/s2i_dockerfile.py in the repository), because s2i itself is in no package registry.
+write (src/mlops/platform/model_image.py in the repository), because s2i itself is in no package registry.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """`mlops.platform.deploy` on a real API server, as the account of the workflow's last step.
 
 Seldon's operator is not here: a script writes what it writes (status.state, a Deployment and its status), in orders in
-which it was seen to. tests/machinery/test_seldon_deploy.py holds the same wait to a thousand orders drawn at random.
+which it was seen to. tests/machinery/test_seldon_rollout.py holds the same wait to a thousand orders drawn at random.
 """
 
 import json
@@ -111,8 +111,7 @@ def deploy(own_cluster, installed, as_the_last_step, tmp_path):
 
     def run(timeout: int, settled: int) -> subprocess.CompletedProcess:
         environment = os.environ | {
-            "PYTHONPATH": str(installed / "src"), "KUBECONFIG": str(as_the_last_step), "DEPLOY_FOLDER": str(tmp_path),
-            "HOME": str(tmp_path),
+            "PYTHONPATH": str(installed / "src"), "KUBECONFIG": str(as_the_last_step), "HOME": str(tmp_path),
         }  # fmt: skip
         words = ("--in-cluster", "--yes", f"--image={NEW}", f"--timeout={timeout}")
         return subprocess.run(

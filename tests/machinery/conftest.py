@@ -6,6 +6,7 @@ TEAM_REPOSITORY is a repository that was baked with the default answers, SERVING
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import browser as real_browser
 import pytest
+from click.testing import CliRunner
 from digit_reader.__main__ import TEAM
+from mlops import cli, local_server, runs
 from mlops import dataset as datasets
-from mlops import local_server, runs
 from mlops.errors import UserError
 from mlops.serving.bundle_files import BUNDLE
 from sources_of_people import people, write_idx
@@ -215,6 +217,48 @@ def site(tmp_path_factory) -> Path:
     done = subprocess.run(command, env=os.environ | kept, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+@pytest.fixture
+def platform_files(tmp_path) -> Path:
+    """A copy of the platform's files, to be spoilt."""
+    for name in ("aisg-context", "docker", "src"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in [ROOT / "pyproject.toml", *ROOT.glob("*-conda-env.yml")]:
+        shutil.copy(path, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def edit(platform_files):
+    """Write something else into one of these files."""
+
+    def run(name: str, before: str, after: str) -> None:
+        text = (platform_files / name).read_text(encoding="utf-8")
+        assert before in text, "the edit no longer fits the file"
+        (platform_files / name).write_text(text.replace(before, after, 1), encoding="utf-8")
+
+    return run
+
+
+@pytest.fixture
+def check(team, platform_files):
+    """Check these files in this process, which loads Polyaxon only once."""
+    return lambda *names: CliRunner().invoke(cli.stages(team), ["check", "--root", str(platform_files), *names])
+
+
+@pytest.fixture
+def find_mistake(edit, check):
+    """Make a mistake in a file, and see that a check fails and that one of its findings says all that is told."""
+
+    def run(name: str, right: str, wrong: str, category: str, told: list[str]) -> None:
+        edit(name, right, wrong)
+        answer = check(category)
+        assert answer.exit_code == 1 and isinstance(answer.exception, SystemExit), answer.output
+        findings = [line for line in answer.output.splitlines() if line.startswith("  ")]
+        assert any(all(word in line for word in told) for line in findings), answer.output
+
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from mlops import local_server, processes
-from mlops.platform import s2i_dockerfile
+from mlops.platform import model_image
 from mlops.serving.bundle_files import environment_of
 
 SCRIPTS = ROOT / "docker/s2i-builder"
@@ -181,7 +181,8 @@ def test_the_smoke_test_refuses_a_server_that_is_not_there(bundle, environment):
 
 
 def test_the_dockerfile_is_the_one_that_s2i_writes(copy, tmp_path):
-    path = s2i_dockerfile.write(copy, "builder:1", "model:abc", tmp_path / "out")
+    model_image.write_dockerfile(copy, "builder:1", "model:abc", tmp_path / "out")
+    path = tmp_path / "out/Dockerfile"
     lines = path.read_text().splitlines()
     words = [line.split()[0] for line in lines if not line.startswith(("#", " "))]
     assert words == ["FROM", "LABEL", "ENV", "USER", "COPY", "RUN", "USER", "RUN", "CMD"]

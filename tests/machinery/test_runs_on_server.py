@@ -71,8 +71,9 @@ def test_a_job_of_the_platform_asks_about_the_project_that_its_file_names(server
     compilation.use_platform()
     whole = compilation.read(project.ROOT / "aisg-context/polyaxon/polyaxonfiles/pipeline.yml")
     (best,) = [each for name, each in compilation.one_of_each(whole) if name == "best"]
-    container = compilation.resolve(best, "0" * 32, PROJECT).run.to_dict()["container"]
-    given = {item["name"]: item["value"] for item in container["env"]}
+    (pod,) = compilation.pods(best, PROJECT)
+    variables = pod["containers"][0]["env"]
+    given = {item["name"]: item["value"] for item in variables if item["name"].startswith("MLOPS_")}
     assert given["MLOPS_RUNS_PROJECT"] == f"default/{PROJECT}"
     job = server | given | {"MLOPS_RUNS_FOLDER": server["MLOPS_RUNS_FOLDER"]}
     job |= {"POLYAXON_IS_MANAGED": "true", "POLYAXON_RUN_INSTANCE": f"default.{PROJECT}.runs.{'0' * 32}"}

@@ -14,6 +14,7 @@ from . import dataset as datasets
 from . import processes
 from .cli_asking import PATH, batch, drift, predict, serve, try_model
 from .errors import Stopped, UserError
+from .platform import check as checks
 from .runs import SCORE
 from .serving.bundle_files import BUNDLE
 from .team import Team
@@ -206,16 +207,12 @@ def run_pipeline(team: Team) -> None:
 
 @click.command()
 @click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), hidden=True)
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, type=click.Choice(checks.CHECKS))
 @click.pass_context
 def check(context: click.Context, root: Path | None, names: tuple[str, ...]) -> None:
     """Check the platform's files with the tools that will read them; NAMES chooses among the checks."""
     from . import project
-    from .platform import check as checks
 
-    unknown = [name for name in names if name not in checks.CHECKS]
-    if unknown:
-        raise click.UsageError(f"There is no check {unknown[0]}; there are: {', '.join(checks.CHECKS)}.")
     group = context.find_root().command
     assert isinstance(group, click.Group)
     sys.exit(0 if checks.run(root or project.ROOT, names, group) else 1)

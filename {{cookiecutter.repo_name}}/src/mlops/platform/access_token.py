@@ -16,8 +16,6 @@ from google.auth.transport.requests import Request
 from ..errors import UserError
 from . import user_errors
 
-TOKENS, ACCOUNTS = "https://sts.googleapis.com", "https://iamcredentials.googleapis.com"
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 VARIABLES = ("GCP_WORKLOAD_IDENTITY_PROVIDER", "GCP_SERVICE_ACCOUNT", "GOOGLE_ID_TOKEN")
 
 
@@ -28,7 +26,9 @@ class IdToken(identity_pool.SubjectTokenSupplier):
         return os.environ["GOOGLE_ID_TOKEN"]
 
 
-def access_token(tokens: str = TOKENS, accounts: str = ACCOUNTS) -> str:
+def access_token(
+    tokens: str = "https://sts.googleapis.com", accounts: str = "https://iamcredentials.googleapis.com"
+) -> str:
     """Return an access token of the service account.
 
     Raises:
@@ -37,14 +37,14 @@ def access_token(tokens: str = TOKENS, accounts: str = ACCOUNTS) -> str:
     missing = [name for name in VARIABLES if not os.environ.get(name)]
     if missing:
         raise UserError(f"Set {', '.join(missing)}; see the guide, Check and deliver with CI.")
-    provider, account, _ = (os.environ[name] for name in VARIABLES)
+    provider, account = os.environ["GCP_WORKLOAD_IDENTITY_PROVIDER"], os.environ["GCP_SERVICE_ACCOUNT"]
     credentials = identity_pool.Credentials(
         audience=f"//iam.googleapis.com/{provider}",
         subject_token_type="urn:ietf:params:oauth:token-type:jwt",
         token_url=f"{tokens}/v1/token",
         subject_token_supplier=IdToken(),
         service_account_impersonation_url=f"{accounts}/v1/projects/-/serviceAccounts/{account}:generateAccessToken",
-        scopes=[SCOPE],
+        scopes=["https://www.googleapis.com/auth/cloud-platform"],
     )
     try:
         credentials.refresh(Request())

@@ -5,7 +5,7 @@ YAML's syntax, Dockerfiles, shell scripts and CI's files are judged by `make lin
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -13,24 +13,6 @@ import click
 from ..errors import UserError
 
 CHECKS = ("polyaxonfiles", "kubernetes", "names", "argo", "seldon", "conda")
-
-
-def _check(name: str) -> Callable:
-    """Return one of CHECKS; only then its tool is imported, which may be missing."""
-    match name:
-        case "polyaxonfiles":
-            from .check_polyaxon import check_polyaxonfiles as check
-        case "kubernetes":
-            from .check_kubernetes import check_manifests as check
-        case "names":
-            from .check_kubernetes import check_names as check
-        case "argo":
-            from .check_argo import check_argo as check
-        case "seldon":
-            from .check_seldon import check_seldon as check
-        case "conda":
-            from .check_conda import check_conda as check
-    return check
 
 
 def run(root: Path, names: Sequence[str], stages: click.Group) -> bool:
@@ -43,15 +25,53 @@ def run(root: Path, names: Sequence[str], stages: click.Group) -> bool:
     good = True
     for name in names or CHECKS:
         try:
-            findings = list(dict.fromkeys(_check(name)(root, stages)))
+            findings = list(dict.fromkeys(_find(name, root, stages)))
         except (ImportError, UserError) as error:
             package = getattr(error, "name", None)
             reason = f"{package} is not installed; it comes with: make check" if package else error
             click.echo(f"{name}: NOT CHECKED: {reason}")
             good &= not os.environ.get("CI")
             continue
-        click.echo(f"{name}: {'ok' if not findings else f'{len(findings)} to fix'}")
-        for finding in findings:
-            click.echo(f"  {finding}")
+        except Exception as error:  # a file is so wrong that this check cannot read it: another one says why
+            reason = " ".join(f"{type(error).__name__} {error}".split())
+            click.echo(f"{name}: NOT CHECKED: {reason}. Fix what the other checks and make lint find first")
+            good = False
+            continue
+        click.echo("\n  ".join([f"{name}: {f'{len(findings)} to fix' if findings else 'ok'}", *findings]))
         good &= not findings
     return good
+
+
+def _find(name: str, root: Path, stages: click.Group) -> Iterable[str]:
+    """Return the findings of one of CHECKS; only then its tool is imported, which may be missing."""
+    match name:
+        case "polyaxonfiles":
+            from .check_polyaxon import check_polyaxonfiles
+
+            return check_polyaxonfiles(root, stages)
+        case "argo":
+            from .check_argo import check_argo
+
+            return check_argo(root, stages)
+        case "seldon":
+            from .check_seldon import check_seldon
+
+            return check_seldon(root, stages)
+        case "conda":
+            return _check_conda(root)
+    from . import check_kubernetes
+
+    return check_kubernetes.check_names(root) if name == "names" else check_kubernetes.check_manifests(root, stages)
+
+
+def _check_conda(root: Path) -> Iterator[str]:
+    """Yield the packages that conda itself would refuse; pip's are in pyproject.toml."""
+    import yaml
+    from rattler import MatchSpec
+
+    for path in sorted(root.glob("*-conda-env.yml")):
+        for number, entry in enumerate(yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]):
+            try:
+                MatchSpec(entry, strict=True) if isinstance(entry, str) else None
+            except Exception as error:  # rattler's exceptions have no stable name in Python
+                yield f"{path.name}: dependencies.{number}: {entry}: {error}"

@@ -12,36 +12,35 @@ import click
 import pydantic
 from hera.workflows import models
 
-from .manifests import Fault, Finding, documents, faults, leaves, pod_faults
+from .check_kubernetes import Fault, documents, faults, findings, leaves, pod_faults
 
 ARGO = Path("aisg-context/argo")
 KINDS = {"Workflow": models.Workflow, "WorkflowTemplate": models.WorkflowTemplate}
-TAG = re.compile(r"\{\{(.*?)\}\}")
 OF_THE_WORKFLOW = {f"workflow.{name}" for name in ("name", "namespace", "uid", "status", "failures")}
 # The fields of an Argo template and of a workflow's spec that a pod has under the same name
 OF_A_POD = ("securityContext", "imagePullSecrets", "serviceAccountName", "automountServiceAccountToken")
 
 
-def check_argo(root: Path, stages: click.Group) -> Iterator[Finding]:
-    """The workflow templates, and the workflows that submit them."""
-    read = []
+def check_argo(root: Path, stages: click.Group) -> Iterator[str]:
+    """Check the workflow templates, and the workflows that submit them."""
+    valid = []
     for path, document in documents(root, ARGO):
-        wrong = list(_fields(document))
-        yield from (Finding(path, *fault) for fault in wrong)
+        wrong = list(_field_faults(document))
+        yield from findings(path, wrong)
         if not wrong:  # what it refers to can be read only from a valid one
-            read.append((path, document["metadata"].get("name"), document["spec"]))
-    templates = {name: spec for _, name, spec in read if "templates" in spec}
-    for path, _, spec in read:
+            valid.append((path, document["metadata"].get("name"), document["spec"]))
+    templates = {name: spec for _, name, spec in valid if "templates" in spec}
+    for path, _, spec in valid:
         if "templates" in spec:
-            by_rules = faults({"spec": spec}, "rules.yml#/WorkflowTemplate")
-            wrong = [*by_rules, *references(spec), *_pods(root, spec, stages)]
+            yield from findings(path, faults({"spec": spec}, "rules.yml#/WorkflowTemplate"))
+            yield from findings(path, _reference_faults(spec))
+            yield from findings(path, _pod_faults(root, spec, stages))
         else:
-            wrong = list(_submission(spec, templates))
-        yield from (Finding(path, *fault) for fault in wrong)
+            yield from findings(path, _submission_faults(spec, templates))
 
 
-def _fields(document: dict) -> Iterator[Fault]:
-    """Unknown fields, and values of another type."""
+def _field_faults(document: dict) -> Iterator[Fault]:
+    """Yield unknown fields, and values of another type."""
     model = KINDS.get(document.get("kind", ""))
     if model is None or document.get("apiVersion") != "argoproj.io/v1alpha1":
         yield "kind", f"{document.get('apiVersion')} {document.get('kind')} is not one of Argo's"
@@ -54,54 +53,59 @@ def _fields(document: dict) -> Iterator[Fault]:
             yield ".".join(map(str, problem["loc"])), message
 
 
-def _submission(spec: dict, templates: dict[str, dict]) -> Iterator[Fault]:
-    """The parameters that a workflow gives to a template: those that it has, and all that have no value."""
+def _submission_faults(spec: dict, templates: dict[str, dict]) -> Iterator[Fault]:
+    """Yield parameters that the workflow template does not have, and those that are given no value."""
     name = (spec.get("workflowTemplateRef") or {}).get("name", "")
-    declared, given = _parameters(templates.get(name, {}), "arguments"), _parameters(spec, "arguments")
-    for parameter in sorted(given.keys() - declared.keys() if name in templates else ()):
-        yield f"spec.arguments.parameters.{parameter}", f"{name} has no such parameter"
-    for parameter, item in declared.items():
-        if "value" not in item and parameter not in given:
-            yield "spec.arguments.parameters", f"{name} has no value for {parameter}, and none is given here"
+    if name in templates:
+        given, taken = _parameters(spec, "arguments"), _parameters(templates[name], "arguments")
+        for message in _mismatches(name, given, taken):
+            yield "spec.arguments.parameters", message
 
 
-def references(spec: dict) -> Iterator[Fault]:
+def _mismatches(called: str, given: dict[str, dict], taken: dict[str, dict]) -> Iterator[str]:
+    """Yield where the parameters that are given do not fit those that are taken."""
+    for name in sorted(given.keys() - taken.keys()):
+        yield f"{called} has no parameter {name}"
+    for name, item in taken.items():
+        if name not in given and not {"value", "default"} & item.keys():
+            yield f"{called} needs a value for {name}"
+
+
+def _reference_faults(spec: dict) -> Iterator[Fault]:
     """Yield what a workflow template names and does not have: templates, parameters, outputs."""
     templates = {item.get("name"): item for item in spec["templates"]}
     if len(templates) < len(spec["templates"]):
         yield "spec.templates", "two have the same name"
-    for field in ("entrypoint", "onExit"):
-        if (field == "entrypoint" or field in spec) and spec.get(field) not in templates:
+    for field in ("entrypoint", *({"onExit"} & spec.keys())):
+        if spec.get(field) not in templates:
             yield f"spec.{field}", _no_template(spec.get(field), templates)
     parameters = _parameters(spec, "arguments")
     for name, item in parameters.items():
-        if "enum" in item and "value" in item and item["value"] not in item["enum"]:
-            yield f"spec.arguments.parameters.{name}", f"{item['value']} is none of {', '.join(map(str, item['enum']))}"
+        allowed = item.get("enum", [item.get("value")])
+        if "value" in item and item["value"] not in allowed:
+            yield f"spec.arguments.parameters.{name}", f"{item['value']} is not one of {', '.join(map(str, allowed))}"
     for number, template in enumerate(spec["templates"]):
         place = f"spec.templates.{number}"
         known = OF_THE_WORKFLOW | {f"workflow.parameters.{name}" for name in parameters}
         known |= {f"inputs.parameters.{name}" for name in _parameters(template, "inputs")}
-        yield from _retries(template, place)
-        yield from _steps(template, place, templates, known)
-        yield from _tags({key: value for key, value in template.items() if key != "steps"}, place, known)
+        yield from _retry_faults(template, place)
+        yield from _step_faults(template, place, templates, known)
+        yield from _tag_faults({key: value for key, value in template.items() if key != "steps"}, place, known)
 
 
-def _retries(template: dict, place: str) -> Iterator[Fault]:
-    """Argo ends every retry maxDuration after the first try began, which leaves a late one no time."""
+def _retry_faults(template: dict, place: str) -> Iterator[Fault]:
+    """Yield a maxDuration that leaves no time for a second try: Argo counts it from the start of the first."""
     longest = str(((template.get("retryStrategy") or {}).get("backoff") or {}).get("maxDuration", ""))
     parts = re.findall(r"(\d+)([hms]?)", longest)
     seconds = sum(int(number) * {"h": 3600, "m": 60}.get(unit, 1) for number, unit in parts)
     deadline = template.get("activeDeadlineSeconds", 0)
     if parts and seconds <= deadline:
-        yield (
-            f"{place}.retryStrategy.backoff.maxDuration",
-            f"{longest} after the first try began, every other is ended; one alone may take {deadline} s "
-            "(activeDeadlineSeconds)",
-        )
+        rule = f"it must be longer than one try may take, {deadline} s (activeDeadlineSeconds)"
+        yield f"{place}.retryStrategy.backoff.maxDuration", f"{longest} leaves no time for a second try; {rule}"
 
 
-def _steps(template: dict, place: str, templates: dict[str, dict], known: set[str]) -> Iterator[Fault]:
-    """The steps of a template: whom they call, with what, and what of earlier steps they read."""
+def _step_faults(template: dict, place: str, templates: dict[str, dict], known: set[str]) -> Iterator[Fault]:
+    """Yield steps that call an unknown template, give it other parameters, or read what no earlier step made."""
     for number, group in enumerate(template.get("steps") or []):
         made = set()
         for step in group:
@@ -110,28 +114,24 @@ def _steps(template: dict, place: str, templates: dict[str, dict], known: set[st
             if called is None:
                 yield field, _no_template(step.get("template"), templates)
                 continue
-            given, taken = _parameters(step, "arguments"), _parameters(called, "inputs")
-            for name in sorted(given.keys() - taken.keys()):
-                yield field, f"{step['template']} has no input {name}"
-            for name, item in taken.items():
-                if name not in given and not {"value", "default"} & item.keys():
-                    yield field, f"{step['template']} needs the input {name}"
-            yield from _tags(step, field, known)
-            results = [*(f"outputs.parameters.{name}" for name in _parameters(called, "outputs")), "outputs.result"]
-            made |= {f"steps.{step.get('name')}.{result}" for result in (*results, "status", "id")}
+            for message in _mismatches(step["template"], _parameters(step, "arguments"), _parameters(called, "inputs")):
+                yield field, message
+            yield from _tag_faults(step, field, known)
+            results = [f"outputs.parameters.{name}" for name in _parameters(called, "outputs")]
+            made |= {f"steps.{step.get('name')}.{result}" for result in (*results, "outputs.result", "status", "id")}
         known = known | made
 
 
-def _tags(value, place: str, known: set[str]) -> Iterator[Fault]:
-    """Each name in double braces in a value must be known there."""
+def _tag_faults(value, place: str, known: set[str]) -> Iterator[Fault]:
+    """Yield each name in double braces that is not known there."""
     for field, text in leaves(value, place):
-        for tag in TAG.findall(text) if isinstance(text, str) else ():
+        for tag in re.findall(r"\{\{(.*?)\}\}", text) if isinstance(text, str) else ():
             if tag.strip() not in known:
-                yield field, f"{tag} in double braces is nothing that is known here"
+                yield field, f"{tag} in double braces is not known here"
 
 
-def _pods(root: Path, spec: dict, stages: click.Group) -> Iterator[Fault]:
-    """Each container as the pod that Argo makes of it."""
+def _pod_faults(root: Path, spec: dict, stages: click.Group) -> Iterator[Fault]:
+    """Yield what is wrong with each container as the pod that Argo makes of it."""
     claims = [{"name": claim["metadata"]["name"]} for claim in spec.get("volumeClaimTemplates") or []]
     for number, template in enumerate(spec["templates"]):
         if "container" in template:

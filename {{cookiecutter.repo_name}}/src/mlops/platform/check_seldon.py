@@ -9,28 +9,28 @@ from pathlib import Path
 import click
 import yaml
 
+from .check_kubernetes import Fault, faults, findings, pod_faults
 from .deploy import kubectl
-from .manifests import Fault, Finding, faults, pod_faults
 
 SELDON = Path("aisg-context/seldon")
 # The ports that the operator gives every container; their numbers depend on its place
 PORTS = [{"name": "http", "containerPort": 9000}, {"name": "grpc", "containerPort": 9500}]
+Placed = tuple[str, dict]  # a field, and what is there
 
 
-def check_seldon(root: Path, stages: click.Group) -> Iterator[Finding]:
-    """The base, and each overlay; what is wrong in the base is told once."""
-    told = set()
+def check_seldon(root: Path, stages: click.Group) -> Iterator[str]:
+    """Check the base, and each overlay; what is wrong in the base is told once."""
+    told: set[Fault] = set()
     overlays = sorted(path.parent.relative_to(root) for path in (root / SELDON).glob("*/*/kustomization.yml"))
     for folder in (SELDON / "base", *overlays):
         built = kubectl("kustomize", str(root / folder))
         blamed = folder / ("deployment.yml" if folder.name == "base" and not built.returncode else "kustomization.yml")
         if built.returncode:
-            yield Finding(blamed, "", " ".join(built.stderr.replace(str(root), ".").split()))
+            yield from findings(blamed, [("", " ".join(built.stderr.replace(str(root), ".").split()))])
         for manifest in yaml.safe_load_all(built.stdout):
-            for fault in _faults(root, manifest, stages):
-                if fault not in told:
-                    told.add(fault)
-                    yield Finding(blamed, *fault)
+            found = [fault for fault in _faults(root, manifest, stages) if fault not in told]
+            told.update(found)
+            yield from findings(blamed, found)
 
 
 def _faults(root: Path, manifest: dict, stages: click.Group) -> Iterator[Fault]:
@@ -39,99 +39,80 @@ def _faults(root: Path, manifest: dict, stages: click.Group) -> Iterator[Fault]:
     if wrong:
         return  # what it compares can be read only from a valid one
     spec = manifest["spec"]
-    yield from _shares(spec["predictors"])
-    yield from _budgets(spec["predictors"])
-    for number, predictor in enumerate(spec["predictors"]):
-        field = f"spec.predictors.{number}"
-        if predictor["name"] in [other["name"] for other in spec["predictors"][:number]]:
-            yield f"{field}.name", f"{predictor['name']} is the name of another predictor too"
-        for place, message in _graph(predictor, spec.get("transport", "rest")):
-            yield f"{field}.{place}", message
-        for count, component in enumerate(predictor.get("componentSpecs", [])):
-            here = f"{field}.componentSpecs.{count}"
-            containers = [{**one, "ports": [*one["ports"], *PORTS]} for one in component["spec"]["containers"]]
-            pod = {**component["spec"], "containers": containers}
-            wrong = [(f"{here}.spec.{inner}", message) for inner, message in pod_faults(root, pod, stages)]
-            yield from wrong or _component(component, predictor.get("svcOrchSpec", {}), here)
+    predictors, transport = _numbered("spec.predictors", spec["predictors"]), spec.get("transport", "rest").upper()
+    shares = [one.get("traffic", 0) for _, one in predictors if not one.get("shadow")]
+    if sum(shares) != 100 and (len(shares) > 1 or sum(shares)):  # one alone may leave it out
+        yield "spec.predictors", f"the traffic of those that are not a shadow adds up to {sum(shares)}, not 100"
+    yield from _repeated_names(predictors)
+    for place, predictor in predictors:
+        for field, message in _predictor_faults(root, predictor, transport, stages):
+            yield f"{place}.{field}", message
 
 
-def _shares(predictors: list[dict]) -> Iterator[Fault]:
-    """The traffic of the predictors that are no shadow makes 100; one alone may leave it out."""
-    shown = {number: one for number, one in enumerate(predictors) if not one.get("shadow")}
-    for number, predictor in shown.items():
-        if len(shown) > 1 and "traffic" not in predictor:
-            yield f"spec.predictors.{number}.traffic", "there is none, and this is no shadow: nobody would ask it"
-    total = sum(one.get("traffic", 0) for one in shown.values())
-    if total != 100 and (len(shown) > 1 or total):
-        yield "spec.predictors", f"the traffic of those that are no shadow makes {total}, not 100"
-
-
-def _budgets(predictors: list[dict]) -> Iterator[Fault]:
-    fields = [
-        f"spec.predictors.{number}.componentSpecs.{place}.pdbSpec"
-        for number, predictor in enumerate(predictors)
-        for place, component in enumerate(predictor.get("componentSpecs", []))
-        if "pdbSpec" in component
-    ]
-    for field in fields[1:]:
-        yield (
-            field,
-            "Seldon's budgets are each for all pods of the deployment, and Kubernetes moves no pod that has two: "
-            "one is enough",
-        )
-
-
-def _graph(predictor: dict, transport: str) -> Iterator[Fault]:
-    """Nodes and containers have each other's names; a router knows its children; one transport for all."""
-    nodes = list(_nodes(predictor["graph"], "graph"))
-    called = [(field, node["name"]) for field, node in nodes]
+def _predictor_faults(root: Path, predictor: dict, transport: str, stages: click.Group) -> Iterator[Fault]:
+    components = _numbered("componentSpecs", predictor.get("componentSpecs", []))
     containers = [
-        (f"componentSpecs.{number}.spec.containers.{place}", container["name"])
-        for number, component in enumerate(predictor.get("componentSpecs", []))
-        for place, container in enumerate(component["spec"]["containers"])
+        item for field, one in components for item in _numbered(f"{field}.spec.containers", one["spec"]["containers"])
     ]
-    for items in (called, containers):
-        for number, (field, name) in enumerate(items):
-            if name in [other for _, other in items[:number]]:
-                yield f"{field}.name", f"{name} is the name of another one too"
-    there = [name for _, name in containers]
+    yield from _graph_faults(_nodes(predictor["graph"], "graph"), containers, transport)
+    for field, component in components:
+        opened = [{**one, "ports": [*one["ports"], *PORTS]} for one in component["spec"]["containers"]]
+        pod = {**component["spec"], "containers": opened}
+        wrong = [(f"{field}.spec.{inner}", message) for inner, message in pod_faults(root, pod, stages)]
+        yield from wrong or _component_faults(component, predictor.get("svcOrchSpec", {}), field)
+
+
+def _graph_faults(nodes: list[Placed], containers: list[Placed], transport: str) -> Iterator[Fault]:
+    """Yield where nodes and containers do not have each other's names, and what a node says wrongly of the others."""
+    yield from _repeated_names(nodes)
+    yield from _repeated_names(containers)
+    called, there = [node["name"] for _, node in nodes], [container["name"] for _, container in containers]
+    for field, container in containers:
+        if container["name"] not in called:
+            yield f"{field}.name", f"the graph has no node {container['name']}: it gets no requests"
     for field, node in nodes:
         if "implementation" not in node and node["name"] not in there:
             yield f"{field}.name", f"no container is called {node['name']}; there are {', '.join(there)}"
-    for field, name in containers:
-        if name not in [node["name"] for _, node in nodes]:
-            yield f"{field}.name", f"the graph has no node {name}: nothing would ask it"
-    for field, node in nodes:
         count = len(node.get("children", []))
         for item in node.get("parameters", []):
             if item["name"] == "n_branches" and item["value"] != str(count):
                 yield f"{field}.parameters", f"n_branches is {item['value']}, and there are {count} children"
-        kind = node.get("endpoint", {}).get("type", transport.upper())
-        if kind != transport.upper():
+        kind = node.get("endpoint", {}).get("type", transport)
+        if kind != transport:
             yield f"{field}.endpoint.type", f"{kind}, and the deployment's transport is {transport}"
 
 
-def _nodes(node: dict, field: str) -> Iterator[tuple[str, dict]]:
-    yield field, node
-    for number, child in enumerate(node.get("children", [])):
-        yield from _nodes(child, f"{field}.children.{number}")
-
-
-def _component(component: dict, orchestrator: dict, field: str) -> Iterator[Fault]:
-    scale, annotations = component.get("hpaSpec", {}), component.get("metadata", {}).get("annotations", {})
-    if scale and scale.get("minReplicas", 1) > scale["maxReplicas"]:
-        yield f"{field}.hpaSpec", f"from {scale.get('minReplicas')} to {scale['maxReplicas']} replicas"
-    scraped = annotations.get("prometheus.io/port")
-    for number, container in enumerate(component["spec"]["containers"]):
+def _component_faults(component: dict, orchestrator: dict, field: str) -> Iterator[Fault]:
+    containers = _numbered(f"{field}.spec.containers", component["spec"]["containers"])
+    scraped = component.get("metadata", {}).get("annotations", {}).get("prometheus.io/port")
+    for place, container in containers:
         port = next(port["containerPort"] for port in container["ports"] if port.get("name") == "metrics")
         if scraped and str(port) != scraped:
-            yield f"{field}.spec.containers.{number}.ports", f"metrics is {port}, and prometheus.io/port says {scraped}"
+            yield f"{place}.ports", f"metrics is {port}, and prometheus.io/port says {scraped}"
+    scale = component.get("hpaSpec", {"maxReplicas": 1})
+    if scale.get("minReplicas", 1) > scale["maxReplicas"]:
+        yield f"{field}.hpaSpec", f"minReplicas {scale['minReplicas']} is more than maxReplicas {scale['maxReplicas']}"
     # A share of what is asked for, as autoscaling counts it, needs every container of the pod to ask.
     metrics = [item.get("resource", {}) for item in scale.get("metricsv2", [])]
-    needed = {item["name"] for item in metrics if "averageUtilization" in item["target"]}
-    asking = {f"{field}.spec.containers.{number}": one for number, one in enumerate(component["spec"]["containers"])}
+    needed = {item["name"] for item in metrics if "averageUtilization" in item.get("target", {})}
     if orchestrator.get("resources"):  # without, Seldon asks for some itself
-        asking[f"{field.partition('.componentSpecs')[0]}.svcOrchSpec"] = orchestrator
-    for place, one in asking.items():
+        containers.append(("svcOrchSpec", orchestrator))
+    for place, one in containers:
         for name in sorted(needed - one.get("resources", {}).get("requests", {}).keys()):
-            yield f"{place}.resources.requests", f"it asks for no {name}, so nothing can be scaled by a share of it"
+            yield f"{place}.resources.requests", f"no {name}: autoscaling counts a share of what is requested"
+
+
+def _numbered(field: str, items: list[dict]) -> list[Placed]:
+    return [(f"{field}.{number}", item) for number, item in enumerate(items)]
+
+
+def _nodes(node: dict, field: str) -> list[Placed]:
+    children = _numbered(f"{field}.children", node.get("children", []))
+    return [(field, node), *(item for place, child in children for item in _nodes(child, place))]
+
+
+def _repeated_names(items: list[Placed]) -> Iterator[Fault]:
+    names = [item["name"] for _, item in items]
+    for number, (field, item) in enumerate(items):
+        if item["name"] in names[:number]:
+            yield f"{field}.name", f"{item['name']} is used twice"

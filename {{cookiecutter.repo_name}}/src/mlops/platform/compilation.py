@@ -1,4 +1,4 @@
-"""Polyaxonfiles, read and compiled by Polyaxon itself, for the checks and the runner. No cluster is needed.
+"""Read and compile Polyaxonfiles by Polyaxon itself, for the checks and the runner. No cluster is needed.
 
 Written against Polyaxon 2.18. The imports that begin with an underscore are not part of its public API: take in a new
 release of Polyaxon together with `make check` and the tests.
@@ -15,7 +15,6 @@ import yaml
 from clipped.utils.np import sanitize_dict
 from kubernetes import client
 from polyaxon import settings
-from polyaxon._compiler import resolver
 from polyaxon._k8s.executor.executor import Executor
 from polyaxon._polyaxonfile.specs.libs import engine
 from polyaxon._schemas.agent import AgentConfig
@@ -38,17 +37,11 @@ SEARCHES = {"random": RandomSearchManager, "grid": GridSearchManager, "mapping":
 warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
 
 
-def use_platform(root: Path = project.ROOT) -> AgentConfig:
+def use_platform(root: Path = project.ROOT) -> None:
     """Compile from now on with the repository's own platform configuration, as the platform's agent would."""
     config = yaml.safe_load((root / project.POLYAXON / "polyaxon-config.yml").read_text(encoding="utf-8"))
-    settings.AGENT_CONFIG = AgentConfig.from_dict(
-        {
-            "namespace": config["namespace"],
-            "artifactsStore": config["artifactsStore"],
-            "connections": config.get("connections") or [],
-        }
-    )
-    return settings.AGENT_CONFIG
+    known = {"namespace": config["namespace"], "artifactsStore": config["artifactsStore"]}
+    settings.AGENT_CONFIG = AgentConfig.from_dict(known | {"connections": config.get("connections") or []})
 
 
 def read(path: Path, params: list[str] | None = None, presets: tuple[Path, ...] = ()):
@@ -57,11 +50,14 @@ def read(path: Path, params: list[str] | None = None, presets: tuple[Path, ...] 
     return check_polyaxonfile(polyaxonfile=files, params=params, strict_params=True, is_cli=False, verbose=False)
 
 
-def cause(error: BaseException) -> BaseException:
-    """Return the innermost cause of an error of Polyaxon's, which says what is wrong."""
+def explain(error: BaseException) -> tuple[str, str]:
+    """Return the field that an error of Polyaxon's names, or "", and what its innermost cause says."""
     while error.__cause__:
         error = error.__cause__
-    return error
+    if hasattr(error, "errors"):  # pydantic's, which say where
+        first = error.errors()[0]
+        return ".".join(map(str, first["loc"])), first["msg"]
+    return "", " ".join(str(error).split())
 
 
 @contextmanager
@@ -72,7 +68,7 @@ def explained(name: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{name}: {' '.join(str(cause(error)).split())}") from None
+        raise UserError(": ".join(filter(None, [name, *explain(error)]))) from None
 
 
 def compiled(operation):
@@ -95,7 +91,7 @@ def suggestions(matrix) -> list[dict[str, object]]:
     """Return the parameters of all runs of a search, drawn by Polyaxon's own search manager."""
     if matrix.kind not in SEARCHES:
         kinds = ", ".join([*SEARCHES, "hyperband"])
-        raise UserError(f"A matrix of the kind {matrix.kind} runs on the cluster only; here run {kinds}.")
+        raise UserError(f"A matrix of the kind {matrix.kind} runs on the cluster only; this machine runs {kinds}.")
     with explained(f"matrix of the kind {matrix.kind}"):
         return SEARCHES[matrix.kind](matrix).get_suggestions()
 
@@ -123,57 +119,26 @@ def one_of_each(operation, name: str = "") -> Iterator[tuple[str, object]]:
         yield name, operation
 
 
-def resolve(operation, run_uuid: str, name: str):
-    """Return one run of the Polyaxon project `name` with a value for every variable, as the agent gets it."""
-    whole, params = OperationSpecification.compile_operation_with_params(operation)
-    _, resolved = resolver.resolve(
-        compiled_operation=whole,
+def pods(operation, project_name: str, run_uuid: str = uuid.UUID(int=0).hex) -> list[dict]:
+    """Return the pod specs that the platform's agent makes of one run: one, or one a replica of a distributed job."""
+    resource = Executor.make_and_convert(
         owner_name=project.OWNER,
-        project_name=name,
-        project_uuid=name,
+        project_name=project_name,
         run_name=operation.name,
         run_uuid=run_uuid,
-        run_path=run_uuid,
-        params=params,
+        content=operation.to_json(),
     )
-    return resolved
+    content = client.ApiClient().sanitize_for_serialization(resource)
+    spec = next(value for key, value in content.items() if key.endswith("Spec"))
+    parts = spec["replicaSpecs"].values() if "replicaSpecs" in spec else [spec]
+    return [part["template"]["spec"] for part in parts for _ in range(part.get("replicas", 1))]
 
 
-def to_kubernetes(operation, name: str) -> dict:
-    """Return one run of the Polyaxon project `name` as the custom resource that the platform's agent makes of it."""
-    run_uuid = uuid.UUID(int=0).hex
-    resource = Executor.convert(
-        owner_name=project.OWNER,
-        project_name=name,
-        run_name=operation.name,
-        run_uuid=run_uuid,
-        content=resolve(operation, run_uuid, name).to_json(),
-        default_auth=False,
-    )
-    return client.ApiClient().sanitize_for_serialization(resource)
+def _strict_engine() -> jinja2.Environment:
+    environment = _lenient_engine()
+    environment.undefined = jinja2.StrictUndefined
+    return environment
 
 
-def pod_specs(resource: dict) -> Iterator[dict]:
-    """Yield the pod specs of a custom resource: one of a job or a service, one a replica of a distributed job."""
-    if "pytorchJobSpec" in resource:
-        for replica in resource["pytorchJobSpec"]["replicaSpecs"].values():
-            yield replica["template"]["spec"]
-    else:
-        yield (resource.get("batchJobSpec") or resource["serviceSpec"])["template"]["spec"]
-
-
-@contextmanager
-def strict_variables() -> Iterator[None]:
-    """Make an unknown variable an error while the block runs: Polyaxon renders it as nothing."""
-    lenient = engine.get_engine
-
-    def strict() -> jinja2.Environment:
-        environment = lenient()
-        environment.undefined = jinja2.StrictUndefined
-        return environment
-
-    engine.get_engine = strict
-    try:
-        yield
-    finally:
-        engine.get_engine = lenient
+# Make an unknown variable an error: Polyaxon renders it as nothing.
+_lenient_engine, engine.get_engine = engine.get_engine, _strict_engine

@@ -11,12 +11,11 @@ import os
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import requests
 
 from .. import processes, project
 from ..errors import UserError
@@ -25,7 +24,7 @@ from . import user_errors
 OWNER, PROJECT = project.OWNER, project.name()
 OUTPUTS = project.outputs()
 STATE = OUTPUTS / "dashboard"
-LOG = STATE / "server.log"
+LOG, PUSHED = STATE / "server.log", STATE / "pushed.json"
 START_SECONDS = 90  # it makes its database first
 ENVIRONMENT = {
     "HOME": str(STATE / "home"),  # Polyaxon writes ~/.polyaxon: not into the user's own
@@ -40,29 +39,30 @@ ENVIRONMENT = {
 @contextlib.contextmanager
 def server(port: int) -> Iterator[subprocess.Popen]:
     """Run the server while the block runs; it is ready to answer."""
-    for folder in (STATE / "home", STATE / "context", STATE / "sandbox"):
-        folder.mkdir(parents=True, exist_ok=True)
-    haupt = Path(sys.executable).parent / "haupt"
+    haupt = Path(sys.executable).with_name("haupt")
     if not haupt.is_file():
         raise UserError("Polyaxon's server is not installed; it comes with: make ui")
     if processes.listens(port):
         raise UserError(f"Port {port} is taken. Choose another: make ui PORT={port + 1}")
+    for name in ("home", "context", "sandbox"):
+        (STATE / name).mkdir(parents=True, exist_ok=True)
     place = [f"--port={port}", f"--host={processes.HOST}", "--workers=1", f"--path={STATE / 'sandbox'}"]
-    command = [str(haupt), "sandbox", "start", *place]
-    how = {"env": os.environ | ENVIRONMENT, "stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
-    with LOG.open("w", encoding="utf-8") as file, processes.session(command, stdout=file, **how) as process:
+    options = {"env": os.environ | ENVIRONMENT, "stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+    with (
+        LOG.open("w", encoding="utf-8") as log,
+        processes.session([str(haupt), "sandbox", "start", *place], stdout=log, **options) as process,
+    ):
         try:
-            processes.wait_until_ready(process, lambda: _healthy(port), START_SECONDS, "The server")
+            processes.wait_until_ready(process, lambda: _is_healthy(port), START_SECONDS, "The server")
         except UserError as error:
             end = LOG.read_text(encoding="utf-8", errors="replace")[-2000:]
             raise UserError(f"{error} Its log is {LOG}:\n{end}") from None
         yield process
 
 
-def _healthy(port: int) -> bool:
-    with contextlib.suppress(OSError):  # urllib's URLError is one
-        urllib.request.urlopen(f"http://{processes.HOST}:{port}/healthz/", timeout=5).close()
-        return True
+def _is_healthy(port: int) -> bool:
+    with contextlib.suppress(requests.RequestException):
+        return requests.get(f"http://{processes.HOST}:{port}/healthz/", timeout=5).ok
     return False
 
 
@@ -72,11 +72,7 @@ def connect(port: int):
     os.environ.update(ENVIRONMENT | {"POLYAXON_HOST": host})  # read when polyaxon is imported
     from polyaxon.client import ProjectClient, RunClient
 
-    try:
-        urllib.request.urlopen(f"{host}/api/v1/{OWNER}/{PROJECT}", timeout=30).close()
-    except urllib.error.HTTPError as error:
-        if error.code != 404:
-            raise
+    if requests.get(f"{host}/api/v1/{OWNER}/{PROJECT}", timeout=30).status_code == 404:
         ProjectClient(owner=OWNER, project=PROJECT).create({"name": PROJECT})
     return RunClient
 
@@ -102,7 +98,7 @@ def push(client, pushed: dict[str, int]) -> list[str]:
             run.push_offline_run(path=str(record.parent))
         pushed[run_uuid] = changed
         names.append(run.run_data.name or run_uuid)
-    (STATE / "pushed.json").write_text(json.dumps(pushed), encoding="utf-8")
+    PUSHED.write_text(json.dumps(pushed), encoding="utf-8")
     return names
 
 
@@ -110,10 +106,10 @@ def push(client, pushed: dict[str, int]) -> list[str]:
 @click.option("--port", type=click.IntRange(1, 65535), default=8117)
 @user_errors()
 def main(port: int) -> None:
-    """The Polyaxon dashboard on this machine, with the runs made here, until Ctrl-C."""
+    """Show the runs made here in Polyaxon's dashboard, until Ctrl-C."""
     with server(port) as process:
         client = connect(port)
-        pushed = read_json(STATE / "pushed.json") or {}  # the runs that the server has, each as it was then
+        pushed = read_json(PUSHED) or {}  # the runs that the server has, each as it was then
         names = push(client, pushed)
         click.echo(f"{len(names)} runs new or changed, {len(pushed)} in all")
         click.echo(f"http://{processes.HOST}:{port}/ui/{OWNER}/{PROJECT}/runs   Ctrl-C ends it.")

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -23,10 +24,10 @@ from . import rollout, user_errors
 
 SELDON = project.ROOT / "aisg-context/seldon"
 RECORD = Path("build/model-image.json")  # the image that make model-image made last
-NAMESPACE, CANDIDATE = "seldon", "candidate"
+NAMESPACE = "seldon"
 KIND = "seldondeployments.machinelearning.seldon.io"
 DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
-# The machine's own, which knows how to log in; the environment's where there is none
+# The machine's own kubectl, which knows how to log in; the environment's where there is none
 PLACES = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
 
 
@@ -34,10 +35,16 @@ def kubectl(*words: str, text: str | None = None) -> subprocess.CompletedProcess
     """Run kubectl and return its exit code and what it printed."""
     program = shutil.which("kubectl", path=PLACES)
     if not program:
-        raise UserError(
-            "kubectl is not installed. make check brings one, or see https://kubernetes.io/docs/tasks/tools/"
-        )
+        raise UserError("kubectl is not installed: type make check, or see https://kubernetes.io/docs/tasks/tools/")
     return subprocess.run([program, *words], input=text, capture_output=True, text=True, check=False)
+
+
+def read_record() -> dict:
+    """Return the image that make model-image made last: its name, run and commit, and its digest once it was pushed."""
+    try:
+        return json.loads(RECORD.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError("There is no image of a model. Make it with: make model-image") from None
 
 
 class Cluster:
@@ -68,7 +75,7 @@ class Cluster:
 
 
 def _last_line(text: str) -> str:
-    """The message of kubectl's; the lines before it are its log."""
+    """Return kubectl's message; the lines before it are its log."""
     return (text.strip().splitlines() or ["it gave no reason"])[-1]
 
 
@@ -80,17 +87,13 @@ def check_context(wanted: str | None) -> str:
     own = project.cluster()
     remedy = (
         f"Get the right one: gcloud container clusters get-credentials {own['name']} --zone={own['zone']} "
-        f"--project={own['project']}, or choose another: --context NAME"
+        f"--project={own['project']}, or choose another (kubectl config get-contexts): --context NAME"
     )
-    answer = kubectl("config", "view", "--output=json")
-    config = json.loads(answer.stdout or "{}")
-    name = wanted or config.get("current-context")
-    if not name:
-        raise UserError(f"kubectl has no current context. {remedy}")
-    contexts = {item["name"]: item.get("context") or {} for item in config.get("contexts") or []}
-    if name not in contexts:
-        raise UserError(f"kubectl has no context {name}; it has: {', '.join(contexts) or 'none'}. {remedy}")
-    cluster = contexts[name].get("cluster", "")
+    answer = kubectl("config", "view", "--minify", "--output=json", *([f"--context={wanted}"] if wanted else []))
+    if answer.returncode:
+        raise UserError(f"kubectl: {_last_line(answer.stderr)}. {remedy}")
+    config = json.loads(answer.stdout)
+    name, cluster = config["current-context"], config["contexts"][0]["context"].get("cluster", "")
     parts = cluster.split("_")
     if len(parts) != 4 or parts[:2] != ["gke", own["project"]]:
         raise UserError(
@@ -100,62 +103,51 @@ def check_context(wanted: str | None) -> str:
     return name
 
 
-def kustomization(overlay: str, images: dict[str, dict], traffic: int) -> dict:
-    """Return what is put over an overlay: the images by digest, the run and the commit as labels, the traffic.
+def build(overlay: str, models: list[dict], traffic: int) -> dict:
+    """Return the SeldonDeployment to apply, as kustomize makes it; Seldon's webhook judges it when it is applied.
+
+    Put over the overlay: the images by digest, the run and the commit as labels, and a canary's share of the traffic.
 
     Args:
-        images: by role, `main` and `candidate`: {"image", "run", "commit"}.
+        models: the one that serves, and the candidate beside it, if any: {"image", "run", "commit"}.
     """
-    folder = SELDON / ("base" if overlay == "base" else f"overlays/{overlay}")
-    own_image = project.images()[0] + "/model"
-    names = {"main": own_image, CANDIDATE: CANDIDATE}  # as the base and the overlays write them
-    two_predictors = overlay in ("canary", "shadow")
-    patch = []
-    for number, role in enumerate(images):
-        place = f"{number}/componentSpecs/0" if two_predictors else f"0/componentSpecs/{number}"
+    patch: dict[str, object] = {}
+    images = []
+    for number, model in enumerate(models):
+        predictor, component = (number, 0) if overlay in ("canary", "shadow") else (0, number)
         for label in ("run", "commit"):
-            path = f"/spec/predictors/{place}/metadata/labels/model~1{label}"
-            patch.append({"op": "replace", "path": path, "value": images[role][label]})
-    if overlay == "canary":
-        shares = {0: 100 - traffic, 1: traffic}
-        paths = {f"/spec/predictors/{number}/traffic": share for number, share in shares.items()}
-        patch += [{"op": "replace", "path": path, "value": share} for path, share in paths.items()]
-    return {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [folder],
-        "images": [_image(names[role], item["image"]) for role, item in images.items()],
-        "patches": [{"target": {"kind": "SeldonDeployment"}, "patch": json.dumps(patch)}],
-    }
-
-
-def _image(name: str, image: str) -> dict:
-    new_name, _, digest = image.partition("@")
-    return {"name": name, "newName": new_name, "digest": digest}
-
-
-def build(overlay: str, images: dict[str, dict], traffic: int) -> dict:
-    """Return the SeldonDeployment to apply, as kustomize makes it; Seldon's webhook judges it when it is applied."""
-    folder = Path(os.environ.get("DEPLOY_FOLDER", "build/deploy")).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    content = kustomization(overlay, images, traffic)
-    content["resources"] = [os.path.relpath(path, folder) for path in content["resources"]]  # kustomize takes no other
-    (folder / "kustomization.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    built = kubectl("kustomize", str(folder))
+            field = f"/spec/predictors/{predictor}/componentSpecs/{component}/metadata/labels/model~1{label}"
+            patch[field] = model[label]
+        if overlay == "canary":
+            patch[f"/spec/predictors/{number}/traffic"] = traffic if number else 100 - traffic
+        name, _, digest = model["image"].partition("@")
+        written = "candidate" if number else f"{project.images()[0]}/model"  # by the overlays and by the base
+        images.append({"name": written, "newName": name, "digest": digest})
+    changes = [{"op": "replace", "path": field, "value": value} for field, value in patch.items()]
+    source = SELDON / ("base" if overlay == "base" else f"overlays/{overlay}")
+    with tempfile.TemporaryDirectory() as folder:
+        content = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [os.path.relpath(source.resolve(), Path(folder).resolve())],  # kustomize takes no other
+            "images": images,
+            "patches": [{"target": {"kind": "SeldonDeployment"}, "patch": json.dumps(changes)}],
+        }
+        Path(folder, "kustomization.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        built = kubectl("kustomize", folder)
     if built.returncode:
         raise UserError(f"kustomize: {built.stderr.strip()}")
     return yaml.safe_load(built.stdout)
 
 
-def described(manifest: dict) -> str:
+def describe(manifest: dict) -> str:
     """Return what a manifest deploys, in a few lines."""
     lines = [f"SeldonDeployment {manifest['metadata']['name']} in {manifest['metadata']['namespace']}"]
     for predictor in manifest["spec"]["predictors"]:
         share = "a shadow" if predictor.get("shadow") else f"{predictor.get('traffic', 100)} % of the traffic"
         lines.append(f"  predictor {predictor['name']}: {share}")
         for component in predictor["componentSpecs"]:
-            for container in component["spec"]["containers"]:
-                lines.append(f"    {container['name']}: {container['image']}")
+            lines += [f"    {one['name']}: {one['image']}" for one in component["spec"]["containers"]]
     return "\n".join(lines)
 
 
@@ -198,33 +190,25 @@ def roll_out(cluster: Cluster, manifest: dict, before: dict | None, timeout: flo
 def given_image(image: str | None, run: str | None, commit: str | None) -> dict:
     """Return the image to deploy: the one given, else the one that make model-image pushed last."""
     if not image:
-        try:
-            record = json.loads(RECORD.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            text = "Which image? Make one: make model-image ARGS=--push, or give IMAGE=..."
-            raise UserError(text) from None
+        record = read_record()
         if not record.get("digest"):
             raise UserError(f"{record['image']} was not pushed. Push it: make model-image ARGS=--push")
         image, run, commit = f"{record['image'].rpartition(':')[0]}@{record['digest']}", record["run"], record["commit"]
     if not DIGEST.fullmatch(image):
-        raise UserError(
-            f"{image} is no image by its digest, NAME@sha256:<64 hexadecimal digits>; "
-            "a tag can come to mean another image."
-        )
+        rule = "NAME@sha256:<64 hexadecimal digits>. A tag can come to mean another image"
+        raise UserError(f"{image} does not name an image by its digest, {rule}.")
     return {"image": image, "run": run or "unknown", "commit": commit or "unknown"}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--overlay", type=click.Choice(["base", "canary", "shadow", "ab-test", "bandit"]), default="base")
 @click.option("--image", help="NAME@sha256:... Default: the one that make model-image pushed last.")
-@click.option("--run", help="The run that the image is of, for the labels.")
-@click.option("--commit", help="The commit that the run is of, for the labels.")
-@click.option("--main-image", help="The image that the candidate stands beside. Default: the one that serves now.")
-@click.option(
-    "--traffic", type=click.IntRange(0, 100), default=10, help="Of a canary: the candidate's share in percent."
-)
-@click.option("--context", help="A context of kubectl. Default: the current one.")
-@click.option("--in-cluster", is_flag=True, help="With the account of the pod that this runs in.")
+@click.option("--run", help="Run that the image is of, for the labels.")
+@click.option("--commit", help="Commit that the run is of, for the labels.")
+@click.option("--main-image", help="Image that the candidate stands beside. Default: the one that serves now.")
+@click.option("--traffic", type=click.IntRange(0, 100), default=10, help="Share of a canary's candidate, in percent.")
+@click.option("--context", help="Context of kubectl. Default: the current one.")
+@click.option("--in-cluster", is_flag=True, help="Use the account of the pod that this runs in.")
 @click.option("--dry-run", is_flag=True, help="Print the whole manifest and touch nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--timeout", type=click.FloatRange(min=1), default=600, help="Seconds to wait until it serves.")
@@ -237,7 +221,7 @@ def main(
     new = given_image(image, run, commit)
     own = f"{project.images()[0]}/model@"
     if in_cluster and not new["image"].startswith(own):  # who may submit a workflow chooses what its steps are given
-        raise UserError(f"{new['image']} is no image of this repository's models, {own}sha256:...")
+        raise UserError(f"{new['image']} is not an image of this repository's models, {own}sha256:...")
     offline = dry_run and (overlay == "base" or main_image)  # it asks no cluster
     place = "(of this pod)"
     try:
@@ -250,12 +234,12 @@ def main(
     cluster = Cluster(context)
     name = yaml.safe_load((SELDON / "base/deployment.yml").read_text(encoding="utf-8"))["metadata"]["name"]
     before = None if offline else cluster.get(KIND, name)
-    images = {"main": new}
+    models = [new]
     if overlay != "base":
-        images = {"main": given_image(main_image, None, None) if main_image else main_of(before), CANDIDATE: new}
-    manifest = build(overlay, images, traffic)
-    click.echo(f"{described(manifest)}\nto the context {place}, in place of:")
-    click.echo(described(before) if before else "nothing" if not offline else "(not looked at)")
+        models = [given_image(main_image, None, None) if main_image else main_of(before), new]
+    manifest = build(overlay, models, traffic)
+    replaced = describe(before) if before else "(not looked at)" if offline else "nothing"
+    click.echo(f"{describe(manifest)}\nto the context {place}, in place of:\n{replaced}")
     if dry_run:
         click.echo(yaml.safe_dump(manifest, sort_keys=False))
         return

@@ -16,22 +16,25 @@ from . import user_errors
 BUILDERS = ["docker", "podman", "buildah"]
 NAMES = sorted(path.name.removesuffix(".Dockerfile") for path in (project.ROOT / "docker").glob("*.Dockerfile"))
 BUILDER = click.option("--builder", type=click.Choice(BUILDERS), help="Default: the first that works here.")
-PLATFORM = click.option(
-    "--platform", default="linux/amd64", help="Of the cluster's nodes, whatever this machine is.", show_default=True
-)
+PLATFORM = click.option("--platform", default="linux/amd64", help="The cluster's nodes.", show_default=True)
 FLAGS = click.option("--flag", "flags", multiple=True, help="One more word for the builder, such as --flag=--no-cache.")
 
 
-def find_builder(wanted: str | None = None) -> str:
+def find_builder(wanted: str | None) -> str:
     """Return the program asked for, or the first of those that can build and push an image and works here."""
     installed = [name for name in ([wanted] if wanted else BUILDERS) if shutil.which(name)]
     for name in installed:
         # A client may be here without its engine, which has to be asked.
-        if not subprocess.run([name, "info"], capture_output=True, check=False).returncode:
+        if succeeds(name, "info"):
             return name
     if installed:
         raise UserError(f"{' and '.join(installed)}: no engine answers here. See why: {installed[0]} info")
     raise UserError(f"This needs {wanted or 'docker, podman or buildah'}; see https://docs.docker.com/engine/install/")
+
+
+def succeeds(*command: str) -> bool:
+    """Return whether a command succeeds; what it prints is not shown."""
+    return not subprocess.run(command, capture_output=True, check=False).returncode
 
 
 def run(*command: str, text: str | None = None) -> None:
@@ -40,12 +43,6 @@ def run(*command: str, text: str | None = None) -> None:
     code = subprocess.run(command, cwd=project.ROOT, input=text, text=True, check=False).returncode
     if code:
         raise UserError(f"{command[0]} ended with exit code {code}; its own message is above.")
-
-
-def source() -> dict[str, str]:
-    """Return the commit of the source and whether files differ from it, as build arguments; nothing without git."""
-    commit, dirty = lineage.commit(project.ROOT)
-    return {"GIT_COMMIT": commit, "GIT_DIRTY": "true" if dirty else "false"} if commit else {}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,12 +63,15 @@ def build(
     """Build the images called NAMES, or all."""
     program = find_builder(builder)
     prefix, version = project.images()
+    commit, dirty = lineage.commit(project.ROOT)
+    arguments = {"VERSION": version}
+    if commit:
+        arguments |= {"GIT_COMMIT": commit, "GIT_DIRTY": "true" if dirty else "false"}
     for name in names or NAMES:
-        arguments = source() | {"VERSION": version}
         dockerfile = f"docker/{name}.Dockerfile"
-        if "ARG ACCELERATOR" in (project.ROOT / dockerfile).read_text(encoding="utf-8"):
-            arguments["ACCELERATOR"] = accelerator
-        words = [f"--platform={platform}", *(f"--build-arg={key}={value}" for key, value in arguments.items())]
+        takes = "ARG ACCELERATOR" in (project.ROOT / dockerfile).read_text(encoding="utf-8")
+        given = arguments | ({"ACCELERATOR": accelerator} if takes else {})
+        words = [f"--platform={platform}", *(f"--build-arg={key}={value}" for key, value in given.items())]
         run(program, "build", f"--file={dockerfile}", f"--tag={prefix}/{name}:{version}", *words, *flags, ".")
 
 
@@ -99,8 +99,7 @@ def login(builder: str | None, flags: tuple[str, ...]) -> None:
         raise UserError("No access token came in. Type: gcloud auth print-access-token | make login")
     host = project.images()[0].partition("/")[0]
     user = "_json_key" if token.startswith("{") else "oauth2accesstoken"
-    words = [f"--username={user}", "--password-stdin", *flags, host]
-    run(find_builder(builder), "login", *words, text=token)
+    run(find_builder(builder), "login", f"--username={user}", "--password-stdin", *flags, host, text=token)
 
 
 if __name__ == "__main__":

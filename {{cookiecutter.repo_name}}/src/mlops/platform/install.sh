@@ -23,10 +23,10 @@ esac
 case " $* " in
     *" train "*)
         versions=$(sed -n 's/^ *"\(torch\(vision\)\{0,1\}==[^"]*\)".*/\1/p' pyproject.toml)
+        otherwise="PyTorch's index gives nothing: taking PyPI's build, which on Linux brings CUDA's libraries, 3 GB"
         # shellcheck disable=SC2086 # two words
-        [ "$ACCELERATOR" = cuda ] || UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=1 uv pip install --python "$python" --no-deps \
-            --default-index "${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}" $versions ||
-            echo "PyTorch's index could not be used (above): taking PyPI's build, which on Linux brings CUDA's libraries, 3 GB" >&2
+        [ "$ACCELERATOR" = cuda ] || MLOPS_OTHERWISE=$otherwise UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=1 uv pip install \
+            --python "$python" --no-deps --default-index "${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}" $versions || true
         ;;
 esac
 extras=""
@@ -34,4 +34,4 @@ for extra in "$@"; do extras="$extras --extra $extra"; done
 # shellcheck disable=SC2086 # words
 install() { uv pip install --python "$python" --requirements pyproject.toml $extras --constraints requirements.txt; }
 # What is here already, or in uv's cache, needs no network
-(export UV_OFFLINE=1 && install) >/dev/null 2>&1 || install
+(export UV_OFFLINE=1 MLOPS_OTHERWISE="Not all of it is in uv's cache: downloading the rest" && install) || install

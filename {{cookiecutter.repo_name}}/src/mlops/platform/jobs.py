@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,21 +27,15 @@ FOREIGN = re.compile(r"(POLYAXON|MLOPS_RUNS)_.*|RANK|WORLD_SIZE|LOCAL_RANK|MASTE
 
 
 @dataclass
-class Process:
-    """A container of a run: its command, and what it adds to the environment."""
-
-    command: list[str]
-    environment: dict[str, str]
-
-
-@dataclass
 class Run:
     """One run: its processes (more than one when it is distributed), and how it went."""
 
     name: str
     uuid: str
     parameters: dict[str, object]
-    processes: list[Process]
+    processes: list[tuple[list[str], dict[str, str]]]  # command, and what it adds to the environment
+    started: list[subprocess.Popen] = field(default_factory=list)
+    began: float = 0.0
     status: str = "pending"
     seconds: float = 0.0
     outputs: dict[str, Any] = field(default_factory=dict)
@@ -50,21 +44,20 @@ class Run:
     def log(self) -> Path:
         return OUTPUTS / "logs" / f"{self.name}.{self.uuid[:12]}.log"
 
-    def read_outputs(self) -> None:
+    def finish(self, status: str) -> None:
+        """Note how it went, and the outputs that it recorded."""
+        self.status, self.seconds = status, time.monotonic() - self.began
         record = OUTPUTS / "runs" / self.uuid / "run.plx.json"
         with suppress(OSError, ValueError):  # none, or cut short by a kill
             self.outputs = json.loads(record.read_text(encoding="utf-8")).get("outputs") or {}
-
-
-# From an operation to processes
 
 
 def plan(operation, name: str, parameters: dict[str, object]) -> Run:
     """Plan one run of an operation: compiled by Polyaxon, with the paths of this machine."""
     run_uuid, own = uuid.uuid4().hex, project.name()
     with compilation.explained(name):
-        run = compilation.resolve(operation, run_uuid, own).run.to_dict()
-    tracking = {
+        pods = compilation.pods(operation, own, run_uuid)
+    added = {
         "POLYAXON_IS_OFFLINE": "true",
         "POLYAXON_OFFLINE_ROOT": str(OUTPUTS),
         "POLYAXON_RUN_INSTANCE": f"{project.OWNER}.{own}.runs.{run_uuid}",
@@ -73,46 +66,42 @@ def plan(operation, name: str, parameters: dict[str, object]) -> Run:
         "MLOPS_RUN_NAME": name,
         "PYTHONPATH": str(project.ROOT / "src"),
     }
-    replicas = _replicas(run, tracking) if run["kind"] == "pytorchjob" else [_process(run, tracking)]
-    return Run(name, run_uuid, parameters, replicas)
+    if compilation.compiled(operation).is_distributed_run:  # as the training operator does in the pods
+        port = str(processes.free_port())
+        added |= {"MASTER_ADDR": processes.HOST, "MASTER_PORT": port, "WORLD_SIZE": str(len(pods))}
+    planned = []
+    for rank, pod in enumerate(pods):
+        own_rank = {"RANK": str(rank)} if "WORLD_SIZE" in added else {}
+        planned.append((_command(pod), _variables(pod) | added | own_rank))
+    return Run(name, run_uuid, parameters, planned)
 
 
-def _replicas(run: dict, tracking: dict[str, str]) -> list[Process]:
-    """A process for the master and each worker, with the variables that the training operator sets in the pods."""
-    parts = [
-        run[part] for part in ("master", "worker") if part in run for _ in range(int(run[part].get("replicas", 1)))
-    ]
-    port = str(processes.free_port())
-    shared = {"MASTER_ADDR": processes.HOST, "MASTER_PORT": port, "WORLD_SIZE": str(len(parts))}
-    return [_process(part, tracking | shared | {"RANK": str(rank)}) for rank, part in enumerate(parts)]
-
-
-def _process(replica: dict, tracking: dict[str, str]) -> Process:
-    container = replica["container"]
+def _command(pod: dict) -> list[str]:
+    container = pod["containers"][0]  # the others are Polyaxon's own
     words = [*container.get("command", []), *container.get("args", [])]
     command = [_local(str(word)) for word in words if word != ""]  # an input without a value leaves an empty argument
-    if command[0] == "python":
-        command[0] = sys.executable
-    return Process(command, dict(_variables(replica)) | tracking)
+    return [sys.executable if command[0] == "python" else command[0], *command[1:]]
 
 
-def _variables(replica: dict) -> Iterator[tuple[str, str]]:
-    """The container's environment variables; those that secrets give on the cluster are taken as they are here."""
-    secrets = {volume["name"] for volume in replica.get("volumes") or [] if "secret" in volume}
-    mounts = [
-        mount["mountPath"] for mount in replica["container"].get("volumeMounts") or [] if mount["name"] in secrets
-    ]
-    for item in replica["container"].get("env") or []:
+def _variables(pod: dict) -> dict[str, str]:
+    """Return the container's variables; those that secrets give on the cluster are taken as they are here."""
+    container = pod["containers"][0]
+    secrets = {volume["name"] for volume in pod.get("volumes", []) if "secret" in volume}
+    mounts = tuple(mount["mountPath"] for mount in container.get("volumeMounts", []) if mount["name"] in secrets)
+    variables = {}
+    for item in container.get("env", []):
         name, value = item["name"], item.get("value")
+        if FOREIGN.fullmatch(name):
+            continue
         if value is None and name not in os.environ:
             raise UserError(f"{name} comes from a secret on the cluster. Set it here: export {name}=...")
-        if value is None or FOREIGN.fullmatch(name) or any(value.startswith(mount) for mount in mounts):
-            continue
-        yield name, _local(value)
+        if value is not None and not value.startswith(mounts):
+            variables[name] = _local(value)
+    return variables
 
 
 def _local(text: str) -> str:
-    """`text` with the volume's folders, and Polyaxon's own, as they are called on this machine."""
+    """Return a text with the folders of the volume, and Polyaxon's own, as they are called on this machine."""
     volume = compilation.settings.AGENT_CONFIG.artifacts_store.schema_.mount_path
     folders = {
         f"{volume}/{project.name()}": project.ROOT,  # the project's folder on the volume is the repository
@@ -125,29 +114,26 @@ def _local(text: str) -> str:
     return text
 
 
-# From processes to runs
-
-
 def execute(runs: list[Run], width: int, stop: Callable[[Run], str | None], quiet: bool) -> None:
     """Run all, `width` at a time; when `stop` gives a reason after one has ended, the others are stopped."""
     waiting = deque(runs)
-    running: dict[str, tuple[Run, list[subprocess.Popen], float]] = {}
+    running: list[Run] = []
     threads = str(max(1, CORES // min(width, len(runs))))
     try:
         while waiting or running:
             while waiting and len(running) < width:
-                run = waiting.popleft()
                 with processes.deferred_signals():  # until `running` says what to end
-                    running[run.uuid] = (run, _start(run, threads, quiet), time.monotonic())
+                    run = waiting.popleft()
+                    _start(run, threads, quiet)
+                    running.append(run)
             time.sleep(0.05)
-            for run, started, began in list(running.values()):
-                codes = [process.poll() for process in started]
+            for run in list(running):
+                codes = [process.poll() for process in run.started]
                 if None in codes and not any(codes):
                     continue
-                processes.end(started)  # of a distributed run, those that wait for one that has failed
-                del running[run.uuid]
-                run.status, run.seconds = "failed" if any(codes) else "succeeded", time.monotonic() - began
-                run.read_outputs()
+                processes.end(run.started)  # of a distributed run, those that wait for one that has failed
+                running.remove(run)
+                run.finish("failed" if any(codes) else "succeeded")
                 if quiet:
                     _report(run)
                 if reason := stop(run):
@@ -155,51 +141,39 @@ def execute(runs: list[Run], width: int, stop: Callable[[Run], str | None], quie
                     return
     finally:
         with processes.deferred_signals():
-            processes.end([process for _, started, _ in running.values() for process in started])
-        for run, _, began in running.values():
-            run.status, run.seconds = "stopped", time.monotonic() - began
+            processes.end([process for run in running for process in run.started])
+        for run in running:
+            run.finish("stopped")
         for run in waiting:
             run.status = "not run"
 
 
-def _start(run: Run, threads: str, quiet: bool) -> list[subprocess.Popen]:
+def _start(run: Run, threads: str, quiet: bool) -> None:
     """Start the processes, each in a session of its own, so that what it starts can be ended with it."""
-    run.status = "running"
+    run.began = time.monotonic()
     run.log.parent.mkdir(parents=True, exist_ok=True)
     shell = {name: value for name, value in os.environ.items() if not FOREIGN.fullmatch(name)}
-    started: list[subprocess.Popen] = []
     with run.log.open("a", encoding="utf-8") if quiet or len(run.processes) > 1 else nullcontext() as log:
-        for rank, process in enumerate(run.processes):
-            hidden = quiet or rank > 0
+        for rank, (command, variables) in enumerate(run.processes):
+            options: dict[str, Any] = {"stdout": log, "stderr": subprocess.STDOUT} if quiet or rank else {}
+            options |= {"cwd": project.ROOT, "stdin": subprocess.DEVNULL, "start_new_session": True}
+            environment = {"OMP_NUM_THREADS": threads} | shell | variables
             try:
-                started.append(
-                    subprocess.Popen(
-                        process.command,
-                        env={"OMP_NUM_THREADS": threads} | shell | process.environment,
-                        cwd=project.ROOT,
-                        stdin=subprocess.DEVNULL,
-                        stdout=log if hidden else None,
-                        stderr=subprocess.STDOUT if hidden else None,
-                        start_new_session=True,
-                    )
-                )
+                run.started.append(subprocess.Popen(command, env=environment, **options))
             except OSError as error:
-                processes.end(started)
-                program = process.command[0]
-                raise UserError(
-                    f"{program} does not run here: {error.strerror}. It is in the image of {run.name}."
-                ) from None
-    return started
+                processes.end(run.started)
+                reason = f"{command[0]} does not run here: {error.strerror}"
+                raise UserError(f"{reason}. It is in the image of {run.name}.") from None
 
 
 def _report(run: Run) -> None:
-    click.echo(f"{run.status:9}  {run.name}  {text(run.parameters)}  {run.seconds:.1f} s")
+    click.echo(f"{run.status:9}  {run.name}  {in_words(run.parameters)}  {run.seconds:.1f} s")
     if run.status == "failed":
         lines = run.log.read_text(encoding="utf-8", errors="replace").splitlines()
         click.echo("".join(f"    {line}\n" for line in lines[-12:]) + f"    the whole log: {run.log}")
 
 
-def text(parameters: dict[str, object]) -> str:
+def in_words(parameters: dict[str, object]) -> str:
     return " ".join(f"{name}={cell(value)}" for name, value in parameters.items())
 
 

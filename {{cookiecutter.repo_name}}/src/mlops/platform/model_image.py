@@ -1,8 +1,7 @@
 """`make model-image` and `make serve-model-image`: the bundle as an image, with docker, podman or buildah.
 
 An image of a model is called <prefix>/model:<first 12 of the run's id>. It is made of the builder
-(docker/s2i-builder.Dockerfile) by the Dockerfile that s2i writes, and is asked the examples that were packed with the
-model before it gets its name.
+(docker/s2i-builder.Dockerfile) and is asked the examples that were packed with the model before it gets its name.
 """
 
 import json
@@ -18,44 +17,47 @@ import click
 from .. import files, local_server, processes, project
 from ..errors import UserError
 from ..serving import bundle_files
-from . import images, s2i_dockerfile, user_errors
+from . import images, user_errors
+from .deploy import RECORD, read_record
 
 FOLDER = Path("build/s2i")  # the Dockerfile and its context
-RECORD = Path("build/model-image.json")  # the image made last, for `make deploy` and `make serve-model-image`
-
-
-def read_record() -> dict:
-    """Return the image made last: its name, its run, and its digest once it was pushed."""
-    try:
-        return json.loads(RECORD.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise UserError("There is no image of a model. Make it with: make model-image") from None
+# The instructions that `s2i build SOURCE BUILDER IMAGE --as-dockerfile FILE` writes (CreateDockerfile in s2i's
+# pkg/build/strategies/dockerfile/dockerfile.go); the workflow on the cluster calls s2i itself.
+DOCKERFILE = """\
+FROM {builder}
+LABEL "io.k8s.display-name"="{image}" \\
+      "io.openshift.s2i.build.image"="{builder}" \\
+      "io.openshift.s2i.build.source-location"={source}
+ENV {environment}
+USER root
+COPY upload/src /tmp/src
+RUN chown -R 1001:0 /tmp/src
+USER 1001
+RUN /s2i/bin/assemble
+CMD /s2i/bin/run
+"""
 
 
 def has(program: str, image: str) -> bool:
     """Return whether this machine has the image."""
     words = ["buildah", "inspect", "--type=image"] if program == "buildah" else [program, "image", "inspect"]
-    return not subprocess.run([*words, image], capture_output=True, check=False).returncode
+    return images.succeeds(*words, image)
 
 
-def write_dockerfile(bundle: Path, builder: str, image: str) -> None:
-    """Write the Dockerfile by s2i where it is installed, else by the reproduction of what it writes."""
-    if not shutil.which("s2i"):
-        click.echo("s2i is not installed: a reproduction of the Dockerfile that it writes is built.")
-        s2i_dockerfile.write(bundle, builder, image, FOLDER)
-        return
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    dockerfile = FOLDER.resolve() / "Dockerfile"
-    images.run(
-        "s2i", "build", str(bundle.resolve()), builder, image, "--copy", f"--as-dockerfile={dockerfile}",
-        f"--image-scripts-url=image://{s2i_dockerfile.SCRIPTS}",
-    )  # fmt: skip
+def write_dockerfile(bundle: Path, builder: str, image: str, folder: Path) -> None:
+    """Write FOLDER/Dockerfile and the copy of the bundle that it takes in, FOLDER/upload/src."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(bundle, folder / "upload/src", ignore=shutil.ignore_patterns("__pycache__"))
+    variables = bundle_files.environment_of(bundle).items()
+    environment = " \\\n      ".join(f"{name}={json.dumps(value)}" for name, value in variables)
+    source = json.dumps(str(bundle))
+    text = DOCKERFILE.format(builder=builder, image=image, source=source, environment=environment)
+    (folder / "Dockerfile").write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def command_in(program: str, image: str, *words: str, ports: dict[int, int] | None = None) -> Iterator[list[str]]:
-    """Give the command that runs `words` in a container of the image; the container goes with the block.
+    """Yield the command that runs `words` in a container of the image; the container is removed at the end.
 
     Args:
         ports: of this machine, for those inside.
@@ -67,28 +69,18 @@ def command_in(program: str, image: str, *words: str, ports: dict[int, int] | No
     # buildah maps no ports: the server listens at those of this machine
     names = {9000: "HTTP", 5000: "GRPC", 6000: "METRICS"}
     settings = [f"--env=PREDICTIVE_UNIT_{names[inside]}_SERVICE_PORT={port}" for inside, port in (ports or {}).items()]
-    container = subprocess.run(
-        ["buildah", "from", "--pull-never", image], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    container = subprocess.check_output(["buildah", "from", "--pull-never", image], text=True).strip()
     try:
         yield ["buildah", "run", "--isolation=chroot", *settings, container, "--", *words]
     finally:
-        subprocess.run(["buildah", "rm", container], capture_output=True, check=False)
-
-
-def smoke_test(program: str, image: str) -> None:
-    """Start the image's server in it and ask what the model answered when it was packed."""
-    with command_in(program, image, f"{s2i_dockerfile.SCRIPTS}/smoke-test") as command:
-        if subprocess.run(command, check=False).returncode:
-            raise UserError("The image was not made: its model does not pass the smoke test, see above.")
+        images.succeeds("buildah", "rm", container)
 
 
 def push_image(program: str, image: str, flags: tuple[str, ...]) -> str:
     """Push the image and return the digest that the registry has it by."""
     if program == "docker":
         images.run("docker", "push", *flags, image)
-        answer = subprocess.run(["docker", "image", "inspect", image], check=True, capture_output=True, text=True)
-        names = json.loads(answer.stdout)[0]["RepoDigests"]
+        names = json.loads(subprocess.check_output(["docker", "image", "inspect", image]))[0]["RepoDigests"]
         return next(name for name in names if name.startswith(image.rpartition(":")[0])).partition("@")[2]
     digest = Path("build/model-image.digest").resolve()
     images.run(program, "push", f"--digestfile={digest}", *flags, image)
@@ -104,16 +96,18 @@ def build_image(
     if not has(program, base):
         command = [sys.executable, "-m", f"{__package__}.images", "build", f"--builder={program}"]
         images.run(*command, f"--platform={platform}", "s2i-builder")
-    write_dockerfile(bundle, base, image)
+    write_dockerfile(bundle, base, image, FOLDER)
     draft, context = f"{image}-untested", FOLDER.resolve()
     isolation = ["--isolation=chroot"] if program == "buildah" else []  # needs no privileges
     words = [*isolation, f"--platform={platform}", *(f"--label={name}={value}" for name, value in labels.items())]
     images.run(program, "build", f"--file={context / 'Dockerfile'}", f"--tag={draft}", *words, *flags, str(context))
     try:
-        smoke_test(program, draft)
+        with command_in(program, draft, "/s2i/bin/smoke-test") as command:
+            if subprocess.run(command, check=False).returncode:
+                raise UserError("The image was not made: its model does not pass the smoke test, see above.")
         images.run(program, "tag", draft, image)
     finally:
-        subprocess.run([program, "rmi", draft], capture_output=True, check=False)
+        images.succeeds(program, "rmi", draft)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -165,7 +159,7 @@ def serve(builder: str | None, image: str | None, port: int) -> None:
         raise UserError(f"{program} has no image {image} here. Make it with: make model-image")
     ports = {9000: port or processes.free_port(), 5000: processes.free_port(), 6000: processes.free_port()}
     with (
-        command_in(program, image, f"{s2i_dockerfile.SCRIPTS}/run", ports=ports) as command,
+        command_in(program, image, "/s2i/bin/run", ports=ports) as command,
         local_server.started(command, ports[9000], ports[6000]) as (url, process),
     ):
         click.echo(f"Serving {image} at {url}. Ask it with `make predict`; Ctrl-C ends it.")

@@ -1,4 +1,4 @@
-"""How far a deployment is: pure functions of what the cluster answers, and the wait for it.
+"""Wait for a rollout, by pure functions of what the cluster answers.
 
 Seldon's own state is not enough: it has no observedGeneration, so it may be about the manifest before.
 """
@@ -14,7 +14,7 @@ PAUSE = 3  # seconds between looks
 
 
 class Look(NamedTuple):
-    """What Seldon says, and whether all pods run what was applied."""
+    """Seldon's word on a deployment, and whether all pods run what was applied."""
 
     state: str | None
     description: str | None
@@ -43,7 +43,7 @@ def _images(pods: Iterable[dict]) -> list[tuple[str, str]]:
 
 
 def _complete(deployment: dict) -> bool:
-    """Return what `kubectl rollout status` waits for."""
+    """Return whether `kubectl rollout status` would end."""
     status, count = deployment.get("status") or {}, deployment["spec"]["replicas"]
     observed = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
     return observed and all(status.get(key) == count for key in ("replicas", "updatedReplicas", "availableReplicas"))

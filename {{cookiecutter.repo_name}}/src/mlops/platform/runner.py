@@ -21,9 +21,7 @@ from . import user_errors
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-P", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A value for an input; repeatable.")
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), help="Runs of a matrix at a time: at most its own concurrency."
-)
+@click.option("--concurrency", type=click.IntRange(min=1), help="Runs of a matrix at a time: at most its concurrency.")
 @click.option("--dry-run", is_flag=True, help="Print the commands, and run nothing.")
 @click.argument("file")
 @user_errors()
@@ -47,7 +45,7 @@ def main(file: str, params: tuple[str, ...], concurrency: int | None, dry_run: b
     with compilation.explained(path.name):
         operation = compilation.read(path, list(params))
     given: dict[str, object] = {name: value for name, _, value in (each.partition("=") for each in params)}
-    sys.exit(0 if Runner(dry_run, concurrency).operation(operation, path.stem, given) else 1)
+    sys.exit(0 if Runner(dry_run, concurrency).run(operation, path.stem, given) else 1)
 
 
 if __name__ == "__main__":

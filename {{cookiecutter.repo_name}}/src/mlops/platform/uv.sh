@@ -30,13 +30,21 @@ export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}" UV_INDEX_STRATEGY="${UV_INDEX_
 # As pip, too: Python compiles a package once, here, and not at each start where it may not write (an image)
 export UV_COMPILE_BYTECODE="${UV_COMPILE_BYTECODE:-1}"
 [ "$1 $2" = "pip install" ] || exec "$python" -m uv "$@"
-# Say what is downloaded and how it ends, but not each package that was installed, and of an error's causes the last
+# Say what uv does and how it ends, but not each package, and of an error's causes the last. Where the caller has another
+# way, MLOPS_OTHERWISE says which, in place of the error.
+otherwise=${MLOPS_OTHERWISE-} hidden="" cause=""
 { "$python" -m uv "$@" 2>&1 || echo failed; } | while IFS= read -r line; do
     case $line in
-        " + "* | " - "* | " ~ "*) ;;
-        "  cause: "*) cause=$line ;;
-        failed) printf '%s' "${cause:+$cause
-}" >&2 && exit 1 ;;
-        *) printf '%s\n' "$line" >&2 ;;
+        " + "* | " - "* | " ~ "*) continue ;;
+        "Resolved "*) line="$line; installing and compiling them takes up to a minute" ;;
+        "error: "*) hidden=$otherwise ;;
+        "  cause: "*) cause=$line && continue ;;
+        failed)
+            [ -z "$otherwise" ] || printf '%s\n' "$otherwise" >&2
+            # That the cache does not have it is no cause to look at
+            [ -n "$otherwise" ] && [ -n "${UV_OFFLINE-}" ] || printf '%s\n' "$cause" >&2
+            exit 1
+            ;;
     esac
+    [ -n "$hidden" ] || printf '%s\n' "$line" >&2
 done
