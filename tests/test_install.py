@@ -109,6 +109,14 @@ def test_only_what_is_asked_for_is_installed(place):
     assert said == "ACCELERATOR is cpu or cuda, not tpu\n"
 
 
+def test_what_uv_has_kept_is_installed_without_a_network_and_told(place):
+    place("install.sh")
+    shutil.rmtree(next((place.folder / "venv/lib").glob("python3.*/site-packages/thing-1.0.dist-info")))
+    unreachable = {"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
+    assert "Installed 1 package" in place("install.sh", **unreachable).stderr
+    assert place.installed() == {"thing": "1.0"}
+
+
 def test_a_file_that_is_not_the_one_locked_is_refused(place):
     lock = place.folder / "requirements.txt"
     text = lock.read_text()

@@ -34,6 +34,7 @@ export UV_COMPILE_BYTECODE="${UV_COMPILE_BYTECODE:-1}"
 { "$python" -m uv "$@" 2>&1 || echo failed; } | while IFS= read -r line; do
     case $line in
         " + "* | " - "* | " ~ "*) ;;
+        "Installed "*) printf '%s\nCompiling them to bytecode\n' "$line" >&2 ;;
         "  cause: "*) cause=$line ;;
         failed) printf '%s' "${cause:+$cause
 }" >&2 && exit 1 ;;
