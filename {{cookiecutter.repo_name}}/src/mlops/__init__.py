@@ -2,3 +2,16 @@
 
 `make upgrade` renews this package. It never imports the team's package, which hands it what it needs.
 """
+
+import sys
+
+
+def _show(kind, error, trace) -> None:
+    """Show an uncaught exception. Ctrl-C while a program imports its modules ends it with one line, as it does later."""
+    if kind is KeyboardInterrupt:
+        sys.stderr.write("Stopped.\n")
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _show

@@ -30,6 +30,7 @@ class Stages(click.Group):
     team: Team
 
     def invoke(self, context: click.Context):
+        processes.exit_on_signals()
         try:
             self._check_origin()
             return super().invoke(context)
@@ -65,8 +66,7 @@ class Stages(click.Group):
 def stages(team: Team) -> Stages:
     """Return the commands of a team's package."""
     group = Stages(
-        "stages", callback=processes.exit_on_signals, context_settings={**SETTINGS, "obj": team},
-        help="Train, package and serve a model.",
+        "stages", context_settings={**SETTINGS, "obj": team}, help="Train, package and serve a model.",
         commands=[
             prepare, train, best, compare, package, serve, try_model, predict, batch, drift, run_pipeline, check
         ],

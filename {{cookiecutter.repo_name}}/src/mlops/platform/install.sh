@@ -32,6 +32,11 @@ esac
 extras=""
 for extra in "$@"; do extras="$extras --extra $extra"; done
 # shellcheck disable=SC2086 # words
-install() { uv pip install --python "$python" --requirements pyproject.toml $extras --constraints requirements.txt; }
+install() { uv pip install "$@" --python "$python" --requirements pyproject.toml $extras --constraints requirements.txt; }
 # What is here already, or in uv's cache, needs no network
-(export UV_OFFLINE=1 MLOPS_OTHERWISE="Not all of it is in uv's cache: downloading the rest" && install) || install
+told=$(UV_OFFLINE=1 install --dry-run 2>&1) || told="Would download"
+case $told in
+    *"Would download"*) ;;
+    *) export UV_OFFLINE=1 ;;
+esac
+install

@@ -36,13 +36,11 @@ otherwise=${MLOPS_OTHERWISE-} hidden="" cause=""
 { "$python" -m uv "$@" 2>&1 || echo failed; } | while IFS= read -r line; do
     case $line in
         " + "* | " - "* | " ~ "*) continue ;;
-        "Resolved "*) line="$line; installing and compiling them takes up to a minute" ;;
+        "Installed "*) line="$line; compiling them" ;;
         "error: "*) hidden=$otherwise ;;
         "  cause: "*) cause=$line && continue ;;
         failed)
-            [ -z "$otherwise" ] || printf '%s\n' "$otherwise" >&2
-            # That the cache does not have it is no cause to look at
-            [ -n "$otherwise" ] && [ -n "${UV_OFFLINE-}" ] || printf '%s\n' "$cause" >&2
+            printf '%s\n' ${otherwise:+"$otherwise"} ${cause:+"$cause"} >&2
             exit 1
             ;;
     esac
