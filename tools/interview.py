@@ -138,7 +138,7 @@ def question(answers: Answers, ask: Screen | Lines, name: str) -> str | None:
         say(heading + words + ".")
         if name in QUESTIONS["_examples"]:
             say(f"For example: {QUESTIONS['_examples'][name]}")
-        say(f"Enter alone: {default}{f' ({PLACEHOLDER})' if is_placeholder(name, default) else ''}")
+        say(f"Default: {default}{f' ({PLACEHOLDER})' if is_placeholder(name, default) else ''}")
 
         def check(text: str) -> rules.Problem | None:
             problems = answers.problems(**{name: None if text == default else text})
