@@ -28,7 +28,7 @@ LONG = {
     "data": ["click", "polyaxon._schemas", "Loading Polyaxon"],
     "train": ["polyaxon._schemas", "Loading PyTorch", "epoch 1"],
     "sweep": ["polyaxon._schemas", "succeeded "],
-    "package": ["torch.types", "onnx.defs", "onnxruntime"],
+    "package": ["torch.types", "onnxruntime"],
     "predict": ["requests"],
     "batch FILE=tests/images OUT=answers.csv": ["numpy"],
     "drift URL=http://127.0.0.1:9/metrics": ["mlops"],
