@@ -152,3 +152,23 @@ def test_who_may_not_look_changes_nothing(own_cluster, deployed, deploy, as_the_
     done = deploy(timeout=5, settled=5)
     assert done.returncode == 1 and "cannot list" in done.stderr, done.stdout + done.stderr
     assert image_of(own_cluster, deployed["metadata"]["name"]) == OLD
+
+
+def test_an_image_that_served_before_keeps_its_run_and_commit(own_cluster, deployed, installed):
+    name, labels = deployed["metadata"]["name"], {"model/run": "r1", "model/commit": "c1"}
+    selector = {"seldon-deployment-id": name}
+    own_cluster.apply([{
+        "apiVersion": "apps/v1", "kind": "ReplicaSet",
+        "metadata": {"name": f"{name}-of-before", "namespace": "seldon", "labels": selector},
+        "spec": {"replicas": 0, "selector": {"matchLabels": selector}, "template": {
+            "metadata": {"labels": selector | labels},
+            "spec": {"containers": [{"name": "classifier", "image": NEW}]},
+        }},
+    }])  # fmt: skip
+    program = "import sys; from mlops.platform.deploy import Cluster; print(Cluster(None).origin(*sys.argv[1:]))"
+    environment = os.environ | {"PYTHONPATH": str(installed / "src"), "KUBECONFIG": str(own_cluster.kubeconfig)}
+    said = [
+        subprocess.run([sys.executable, "-c", program, name, image], env=environment, check=True, stdout=-1).stdout
+        for image in (NEW, OLD)
+    ]
+    assert said == [b"{'run': 'r1', 'commit': 'c1'}\n", b"{}\n"]

@@ -23,7 +23,7 @@ from . import rollout, user_errors
 
 SELDON = project.ROOT / "aisg-context/seldon"
 RECORD = Path("build/model-image.json")  # the image that make model-image made last
-NAMESPACE, CANDIDATE = "seldon", "candidate"
+NAMESPACE, CANDIDATE, UNKNOWN = "seldon", "candidate", "unknown"
 KIND = "seldondeployments.machinelearning.seldon.io"
 DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 # The machine's own, which knows how to log in; the environment's where there is none
@@ -59,6 +59,15 @@ class Cluster:
         status = (self.get(KIND, name) or {}).get("status") or {}
         made = (self.get("deployments.apps", f"--selector=seldon-deployment-id={name}") or {}).get("items", [])
         return rollout.Look(status.get("state"), status.get("description"), rollout.rolled_out(manifest, made))
+
+    def origin(self, name: str, image: str) -> dict[str, str]:
+        """Return the run and the commit of an image that pods of a deployment run or ran, by their labels."""
+        made = (self.get("replicasets.apps", f"--selector=seldon-deployment-id={name}") or {}).get("items", [])
+        for pod in (one["spec"]["template"] for one in made):
+            labels = {label: pod["metadata"]["labels"].get(f"model/{label}", UNKNOWN) for label in ("run", "commit")}
+            if labels["run"] != UNKNOWN and image in [one["image"] for one in pod["spec"]["containers"]]:
+                return labels
+        return {}
 
     def apply(self, manifest: dict) -> None:
         answer = kubectl(*self.words, "apply", "--filename=-", text=json.dumps(manifest))
@@ -166,7 +175,7 @@ def main_of(deployed: dict | None) -> dict:
     component = deployed["spec"]["predictors"][0]["componentSpecs"][0]
     labels = (component.get("metadata") or {}).get("labels") or {}
     image = component["spec"]["containers"][0]["image"]
-    return {"image": image, "run": labels.get("model/run", "unknown"), "commit": labels.get("model/commit", "unknown")}
+    return {"image": image, "run": labels.get("model/run", UNKNOWN), "commit": labels.get("model/commit", UNKNOWN)}
 
 
 def restorable(deployed: dict) -> dict:
@@ -211,7 +220,7 @@ def given_image(image: str | None, run: str | None, commit: str | None) -> dict:
             f"{image} is no image by its digest, NAME@sha256:<64 hexadecimal digits>; "
             "a tag can come to mean another image."
         )
-    return {"image": image, "run": run or "unknown", "commit": commit or "unknown"}
+    return {"image": image, "run": run or UNKNOWN, "commit": commit or UNKNOWN}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -250,6 +259,8 @@ def main(
     cluster = Cluster(context)
     name = yaml.safe_load((SELDON / "base/deployment.yml").read_text(encoding="utf-8"))["metadata"]["name"]
     before = None if offline else cluster.get(KIND, name)
+    if new["run"] == UNKNOWN and not offline:
+        new |= cluster.origin(name, new["image"])
     images = {"main": new}
     if overlay != "base":
         images = {"main": given_image(main_image, None, None) if main_image else main_of(before), CANDIDATE: new}
