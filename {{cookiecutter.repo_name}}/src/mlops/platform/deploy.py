@@ -6,6 +6,7 @@ The workflow's last step is this program too, with --in-cluster: there the pod's
 In that image there are only click, PyYAML and the standard library.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -53,17 +54,26 @@ class Cluster:
             raise UserError(f"kubectl: {_last_line(answer.stderr)}")
         return json.loads(answer.stdout) if answer.stdout.strip() else None
 
+    def made(self, kind: str, name: str) -> list[dict]:
+        """Return what Seldon and Kubernetes made of a deployment."""
+        return (self.get(kind, f"--selector=seldon-deployment-id={name}") or {}).get("items", [])
+
     def look(self, manifest: dict) -> rollout.Look:
         """Return how far the cluster is with a manifest that was applied."""
         name = manifest["metadata"]["name"]
         status = (self.get(KIND, name) or {}).get("status") or {}
-        made = (self.get("deployments.apps", f"--selector=seldon-deployment-id={name}") or {}).get("items", [])
-        return rollout.Look(status.get("state"), status.get("description"), rollout.rolled_out(manifest, made))
+        rolled_out = rollout.rolled_out(manifest, self.made("deployments.apps", name))
+        return rollout.Look(status.get("state"), status.get("description"), rolled_out)
+
+    def troubles(self, name: str) -> str:
+        """Return why a deployment's pods do not run, as far as this account may see it."""
+        with contextlib.suppress(UserError):
+            return rollout.troubles(self.made("deployments.apps,pods", name))
+        return ""
 
     def origin(self, name: str, image: str) -> dict[str, str]:
         """Return the run and the commit of an image that pods of a deployment run or ran, by their labels."""
-        made = (self.get("replicasets.apps", f"--selector=seldon-deployment-id={name}") or {}).get("items", [])
-        for pod in (one["spec"]["template"] for one in made):
+        for pod in (one["spec"]["template"] for one in self.made("replicasets.apps", name)):
             labels = {label: pod["metadata"]["labels"].get(f"model/{label}", UNKNOWN) for label in ("run", "commit")}
             if labels["run"] != UNKNOWN and image in [one["image"] for one in pod["spec"]["containers"]]:
                 return labels
@@ -195,13 +205,14 @@ def roll_out(cluster: Cluster, manifest: dict, before: dict | None, timeout: flo
         address = f"http://<gateway>:8003/seldon/{NAMESPACE}/{name}/api/v1.0/predictions"
         click.echo(f"{name} serves. Ask it: make predict URL={address}")
         return
+    why = f"{seen}. {cluster.troubles(name)}"
     hint = f"See kubectl --namespace={NAMESPACE} describe sdep {name} and its pods' logs."
     if seen.rolled_out:
         raise UserError(f"Its pods run, but {seen}: it may get no requests. It is left as it is. {hint}")
     if before is None:
-        raise UserError(f"It does not serve: {seen}. It was the first, so it is left as it is. {hint}")
+        raise UserError(f"It does not serve: {why}It was the first, so it is left as it is. {hint}")
     cluster.apply(restorable(before))
-    raise UserError(f"It does not serve: {seen}. What was deployed before was put back. {hint}")
+    raise UserError(f"It does not serve: {why}What was deployed before was put back. {hint}")
 
 
 def given_image(image: str | None, run: str | None, commit: str | None) -> dict:
