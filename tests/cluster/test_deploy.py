@@ -143,15 +143,12 @@ def test_deploy_says_what_serves(own_cluster, deployed, deploy, story):
 
 
 def test_deploy_says_why_the_pods_do_not_run(own_cluster, deployed, deploy):
-    labels = {"seldon-deployment-id": deployed["metadata"]["name"]}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "new", "namespace": "seldon", "labels": labels}}
-    own_cluster.apply([pod | {"spec": {"containers": [{"name": "classifier", "image": NEW}]}}])
-    full = "0/1 nodes are available: 1 Insufficient cpu."
-    scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": full}
-    patch = json.dumps({"status": {"conditions": [scheduled]}})
-    own_cluster("patch", "pod", "new", NAMESPACE, "--subresource=status", f"--patch={patch}")
+    full = "pods are forbidden: exceeded quota: quota."
+    failed = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": full}
+    patch = json.dumps({"status": {"conditions": [failed]}})
+    name = f"{deployed['metadata']['name']}-main-0-classifier"
+    own_cluster("patch", "deployment", name, NAMESPACE, "--subresource=status", f"--patch={patch}")
     done = deploy(timeout=3, settled=3)
-    own_cluster("delete", "pod", "new", NAMESPACE, "--force", "--grace-period=0")
     assert done.returncode == 1 and f"{full} What was deployed" in done.stderr, done.stderr
 
 
