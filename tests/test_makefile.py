@@ -73,6 +73,22 @@ def test_what_is_typed_counts(shown, words, part):
     assert part in shown(*words, PORT="1", RUN="shell", URL="shell", GROUP="shell", RESUME="shell")
 
 
+def test_make_cluster_says_what_is_missing_and_removes_no_cluster_of_yours(bake, tmp_path):
+    for name in ("sh", "dirname", "cat"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+
+    def run(*words):
+        command = [tmp_path / "sh", bake() / "aisg-context/k8s/cluster.sh", *words]
+        return subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+
+    for program in ("argo", "helm", "kubectl", "polyaxon", "kind", "docker"):
+        done = run("create")
+        assert done.returncode == 1 and f"make cluster: {program} is not installed" in done.stderr, done.stderr
+        (tmp_path / program).symlink_to(shutil.which("false"))
+    done = run("delete", "production")
+    assert done.returncode == 1 and "only kind's cluster is removed" in done.stderr
+
+
 # --- make setup -------------------------------------------------------------------------------------------------------
 
 ENVIRONMENT = TEMPLATE / "{{cookiecutter.repo_name}}/src/mlops/platform/environment.sh"

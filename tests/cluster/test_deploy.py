@@ -141,6 +141,16 @@ def test_deploy_says_what_serves(own_cluster, deployed, deploy, story):
     assert image_of(own_cluster, name) == image
 
 
+def test_deploy_says_why_the_pods_do_not_run(own_cluster, deployed, deploy):
+    full = "pods are forbidden: exceeded quota: quota."
+    failed = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": full}
+    patch = json.dumps({"status": {"conditions": [failed]}})
+    name = f"{deployed['metadata']['name']}-main-0-classifier"
+    own_cluster("patch", "deployment", name, NAMESPACE, "--subresource=status", f"--patch={patch}")
+    done = deploy(timeout=3, settled=3)
+    assert done.returncode == 1 and f"{full} What was deployed" in done.stderr, done.stderr
+
+
 def test_who_may_not_look_changes_nothing(own_cluster, deployed, deploy, as_the_last_step):
     half = f"--resource=seldondeployments.{SELDON}"
     own_cluster("create", "role", "half", NAMESPACE, "--verb=get,patch,create", half)
@@ -151,3 +161,23 @@ def test_who_may_not_look_changes_nothing(own_cluster, deployed, deploy, as_the_
     done = deploy(timeout=5, settled=5)
     assert done.returncode == 1 and "cannot list" in done.stderr, done.stdout + done.stderr
     assert image_of(own_cluster, deployed["metadata"]["name"]) == OLD
+
+
+def test_an_image_that_served_before_keeps_its_run_and_commit(own_cluster, deployed, installed):
+    name, labels = deployed["metadata"]["name"], {"model/run": "r1", "model/commit": "c1"}
+    selector = {"seldon-deployment-id": name}
+    own_cluster.apply([{
+        "apiVersion": "apps/v1", "kind": "ReplicaSet",
+        "metadata": {"name": f"{name}-of-before", "namespace": "seldon", "labels": selector},
+        "spec": {"replicas": 0, "selector": {"matchLabels": selector}, "template": {
+            "metadata": {"labels": selector | labels},
+            "spec": {"containers": [{"name": "classifier", "image": NEW}]},
+        }},
+    }])  # fmt: skip
+    program = "import sys; from mlops.platform.deploy import Cluster; print(Cluster(None).origin(*sys.argv[1:]))"
+    environment = os.environ | {"PYTHONPATH": str(installed / "src"), "KUBECONFIG": str(own_cluster.kubeconfig)}
+    said = [
+        subprocess.run([sys.executable, "-c", program, name, image], env=environment, check=True, stdout=-1).stdout
+        for image in (NEW, OLD)
+    ]
+    assert said == [b"{'run': 'r1', 'commit': 'c1'}\n", b"{}\n"]

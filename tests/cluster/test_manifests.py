@@ -111,8 +111,8 @@ def test_argo_takes_the_workflow_and_makes_its_first_pod(bake, cluster, installe
     cluster("delete", "workflow", name, place, "--wait=false")
 
 
-def finish(cluster: Cluster, pod: dict, node: dict, outputs: list[str]) -> None:
-    """Do as the node and Argo's executor do for a step that succeeds: report its outputs, as its account, and end."""
+def finish(cluster: Cluster, pod: dict, node: dict, outputs: list[str], code: int = 0) -> None:
+    """Do as the node and Argo's executor do for a step that ends: report its outputs, as its account, and end."""
     metadata = pod["metadata"]
     account = f"system:serviceaccount:{metadata['namespace']}:{pod['spec']['serviceAccountName']}"
     result = {
@@ -124,12 +124,12 @@ def finish(cluster: Cluster, pod: dict, node: dict, outputs: list[str]) -> None:
         "outputs": {"parameters": [{"name": name, "value": f"{name}-of-a-step"} for name in outputs]},
     }  # fmt: skip
     cluster.create(result, f"--as={account}")
-    ended = {"terminated": {"exitCode": 0, "reason": "Completed"}}
     containers = [
-        {"name": one["name"], "image": one["image"], "imageID": "", "ready": False, "restartCount": 0, "state": ended}
+        {"name": one["name"], "image": one["image"], "imageID": "", "ready": False, "restartCount": 0,
+         "state": {"terminated": {"exitCode": code if one["name"] == "main" else 0}}}
         for one in pod["spec"]["containers"]
-    ]
-    patch = {"status": {"phase": "Succeeded", "containerStatuses": containers}}
+    ]  # fmt: skip
+    patch = {"status": {"phase": "Failed" if code else "Succeeded", "containerStatuses": containers}}
     words = ("--subresource=status", f"--namespace={metadata['namespace']}", f"--patch={json.dumps(patch)}")
     cluster("patch", "pod", metadata["name"], *words)
 
@@ -161,3 +161,21 @@ def test_the_workflow_goes_from_its_first_step_to_its_last(own_cluster, installe
     assert until(advanced, STEPS_END, f"the workflow has not ended: {done}") == "Succeeded", done
     names = [step["name"] for _, step in templates(installed)]
     assert sorted(done) == sorted(names + (["approve"] if approve == "yes" else []))
+
+
+@pytest.mark.parametrize(("code", "tries"), [(1, 1), (2, 1), (137, 3)], ids=["refused", "a wrong option", "killed"])
+def test_a_step_that_refuses_is_not_tried_again(own_cluster, installed, code, tries):
+    workflow, failed = submitted(own_cluster, installed), set()
+    name, place = workflow["metadata"]["name"], f"--namespace={workflow['metadata']['namespace']}"
+
+    def over() -> bool:
+        status = own_cluster.get("workflow", name, place).get("status", {})
+        for pod in pods_of(own_cluster, workflow):
+            node = status.get("nodes", {}).get(pod["metadata"]["annotations"]["workflows.argoproj.io/node-id"])
+            if node and node["id"] not in failed and pod["status"]["phase"] == "Pending":
+                finish(own_cluster, pod, node, [], code)
+                failed.add(node["id"])
+        return bool(status.get("finishedAt"))
+
+    until(over, STEPS_END, f"the workflow has not ended: {failed}")
+    assert len(failed) == tries

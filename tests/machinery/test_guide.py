@@ -18,7 +18,7 @@ import requests
 import yaml
 from conftest import ROOT
 from guide_pages import CLUSTER, GUIDE, LAPTOP, LONG, NOT_RUN, OUTPUT, SERVER
-from mlops import processes
+from mlops import processes, project
 from mlops.platform import compilation
 
 # Where each block runs, as the guide's first page explains it; tests/cluster types those titled cluster
@@ -139,6 +139,19 @@ def test_kubectls_commands_and_options_are_kubectls(bash):
         command = [KUBECTL, *words, *lost, "--help"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0 and "Usage:" in done.stdout, f"{page}: kubectl {' '.join(words)}: {done.stderr}"
+
+
+INSTALLS = {"helm": ("repo", "install"), "kubectl": ("apply", "create"), "argo": ("submit",)}
+
+
+def test_make_cluster_types_what_the_guide_shows(bash):
+    text = (ROOT / "aisg-context/k8s/cluster.sh").read_text(encoding="utf-8")
+    text = text.replace("$name-try", f"{project.name()}-YOUR_NAME")
+    script = guide_pages.Block("cluster.sh", "bash", CLUSTER, text, None)
+    shown = [words for block in bash for words in guide_pages.commands(block)]
+    typed = [words for words in guide_pages.commands(script) if words[1:] and words[1] in INSTALLS.get(words[0], ())]
+    assert {words[0] for words in typed} == INSTALLS.keys()
+    assert not [words for words in typed if words not in shown]
 
 
 def test_the_files_and_namespaces_that_commands_name_exist(bash):

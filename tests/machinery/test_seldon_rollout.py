@@ -82,6 +82,9 @@ class World:
         known = self.status["observedGeneration"] == self.generation and self.status["replicas"] == len(self.pods)
         self.applied.append((self.wanted, dict(self.pods) if known else {}))
 
+    def troubles(self, name: str) -> str:
+        return ""
+
     def look(self, manifest: dict) -> rollout.Look:
         if not self.reachable:
             raise UserError("kubectl: connection refused")

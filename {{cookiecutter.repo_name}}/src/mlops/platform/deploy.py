@@ -6,6 +6,7 @@ The workflow's last step is this program too, with --in-cluster: there the pod's
 In that image there are only click, PyYAML and the standard library.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -24,7 +25,7 @@ from . import rollout, user_errors
 
 SELDON = project.ROOT / "aisg-context/seldon"
 RECORD = Path("build/model-image.json")  # the image that make model-image made last
-NAMESPACE = "seldon"
+NAMESPACE, UNKNOWN = "seldon", "unknown"
 KIND = "seldondeployments.machinelearning.seldon.io"
 DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 # The machine's own kubectl, which knows how to log in; the environment's where there is none
@@ -60,12 +61,30 @@ class Cluster:
             raise UserError(f"kubectl: {_last_line(answer.stderr)}")
         return json.loads(answer.stdout) if answer.stdout.strip() else None
 
+    def made(self, kind: str, name: str) -> list[dict]:
+        """Return what Seldon and Kubernetes made of a deployment."""
+        return (self.get(kind, f"--selector=seldon-deployment-id={name}") or {}).get("items", [])
+
     def look(self, manifest: dict) -> rollout.Look:
         """Return how far the cluster is with a manifest that was applied."""
         name = manifest["metadata"]["name"]
         status = (self.get(KIND, name) or {}).get("status") or {}
-        made = (self.get("deployments.apps", f"--selector=seldon-deployment-id={name}") or {}).get("items", [])
-        return rollout.Look(status.get("state"), status.get("description"), rollout.rolled_out(manifest, made))
+        rolled_out = rollout.rolled_out(manifest, self.made("deployments.apps", name))
+        return rollout.Look(status.get("state"), status.get("description"), rolled_out)
+
+    def troubles(self, name: str) -> str:
+        """Return why a deployment's pods do not run, as far as this account may see it."""
+        with contextlib.suppress(UserError):
+            return rollout.troubles(self.made("deployments.apps,pods", name))
+        return ""
+
+    def origin(self, name: str, image: str) -> dict[str, str]:
+        """Return the run and the commit of an image that pods of a deployment run or ran, by their labels."""
+        for pod in (one["spec"]["template"] for one in self.made("replicasets.apps", name)):
+            labels = {label: pod["metadata"]["labels"].get(f"model/{label}", UNKNOWN) for label in ("run", "commit")}
+            if labels["run"] != UNKNOWN and image in [one["image"] for one in pod["spec"]["containers"]]:
+                return labels
+        return {}
 
     def apply(self, manifest: dict) -> None:
         answer = kubectl(*self.words, "apply", "--filename=-", text=json.dumps(manifest))
@@ -158,7 +177,7 @@ def main_of(deployed: dict | None) -> dict:
     component = deployed["spec"]["predictors"][0]["componentSpecs"][0]
     labels = (component.get("metadata") or {}).get("labels") or {}
     image = component["spec"]["containers"][0]["image"]
-    return {"image": image, "run": labels.get("model/run", "unknown"), "commit": labels.get("model/commit", "unknown")}
+    return {"image": image, "run": labels.get("model/run", UNKNOWN), "commit": labels.get("model/commit", UNKNOWN)}
 
 
 def restorable(deployed: dict) -> dict:
@@ -178,13 +197,14 @@ def roll_out(cluster: Cluster, manifest: dict, before: dict | None, timeout: flo
         address = f"http://<gateway>:8003/seldon/{NAMESPACE}/{name}/api/v1.0/predictions"
         click.echo(f"{name} serves. Ask it: make predict URL={address}")
         return
+    why = f"{seen}. {cluster.troubles(name)}"
     hint = f"See kubectl --namespace={NAMESPACE} describe sdep {name} and its pods' logs."
     if seen.rolled_out:
         raise UserError(f"Its pods run, but {seen}: it may get no requests. It is left as it is. {hint}")
     if before is None:
-        raise UserError(f"It does not serve: {seen}. It was the first, so it is left as it is. {hint}")
+        raise UserError(f"It does not serve: {why}It was the first, so it is left as it is. {hint}")
     cluster.apply(restorable(before))
-    raise UserError(f"It does not serve: {seen}. What was deployed before was put back. {hint}")
+    raise UserError(f"It does not serve: {why}What was deployed before was put back. {hint}")
 
 
 def given_image(image: str | None, run: str | None, commit: str | None) -> dict:
@@ -197,7 +217,7 @@ def given_image(image: str | None, run: str | None, commit: str | None) -> dict:
     if not DIGEST.fullmatch(image):
         rule = "NAME@sha256:<64 hexadecimal digits>. A tag can come to mean another image"
         raise UserError(f"{image} does not name an image by its digest, {rule}.")
-    return {"image": image, "run": run or "unknown", "commit": commit or "unknown"}
+    return {"image": image, "run": run or UNKNOWN, "commit": commit or UNKNOWN}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -234,6 +254,8 @@ def main(
     cluster = Cluster(context)
     name = yaml.safe_load((SELDON / "base/deployment.yml").read_text(encoding="utf-8"))["metadata"]["name"]
     before = None if offline else cluster.get(KIND, name)
+    if new["run"] == UNKNOWN and not offline:
+        new |= cluster.origin(name, new["image"])
     models = [new]
     if overlay != "base":
         models = [given_image(main_image, None, None) if main_image else main_of(before), new]

@@ -11,6 +11,7 @@ from ..errors import UserError
 
 SETTLED = 30  # seconds that Seldon must go on saying Failed: it also does so for errors that it then gets over
 PAUSE = 3  # seconds between looks
+STUCK = {("PodScheduled", "False"), ("ReplicaFailure", "True")}  # conditions of pods and Deployments
 
 
 class Look(NamedTuple):
@@ -47,6 +48,17 @@ def _complete(deployment: dict) -> bool:
     status, count = deployment.get("status") or {}, deployment["spec"]["replicas"]
     observed = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
     return observed and all(status.get(key) == count for key in ("replicas", "updatedReplicas", "availableReplicas"))
+
+
+def troubles(made: list[dict]) -> str:
+    """Return what Deployments and pods say of why they do not run, each reason once: no room, no such image, a quota."""
+    found = []
+    for status in (one.get("status", {}) for one in made):
+        conditions = status.get("conditions", [])
+        found += [one["message"] for one in conditions if (one["type"], one["status"]) in STUCK]
+        waiting = [one.get("state", {}).get("waiting", {}) for one in status.get("containerStatuses", [])]
+        found += [f"{one['reason']}: {one['message']}" for one in waiting if "message" in one]
+    return "".join(f"{reason.rstrip('.')}. " for reason in dict.fromkeys(found))
 
 
 def wait(look: Callable[[], Look], timeout: float) -> Look:
