@@ -7,7 +7,7 @@ import sys
 
 
 def _show(kind, error, trace) -> None:
-    """Show an uncaught exception. Ctrl-C while a program imports its modules ends it with one line, as it does later."""
+    """Show an uncaught exception; Ctrl-C while a program imports its modules is one line, as it is later."""
     if kind is KeyboardInterrupt:
         sys.stderr.write("Stopped.\n")
     else:

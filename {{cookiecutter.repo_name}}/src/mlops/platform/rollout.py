@@ -51,7 +51,7 @@ def _complete(deployment: dict) -> bool:
 
 
 def troubles(made: list[dict]) -> str:
-    """Return what Deployments and pods say of why they do not run, each reason once: no room, no such image, a quota."""
+    """Return why Deployments and pods do not run, each reason once: no room, no such image, a quota."""
     found = []
     for status in (one.get("status", {}) for one in made):
         conditions = status.get("conditions", [])
