@@ -1,12 +1,13 @@
 #!/bin/sh
-# make cluster: the guide's chapters 3 and 8 on a cluster to try them on, which kind makes, or with CONTEXT=NAME on one that
-# you have. Typed again, it goes on with what is missing. make cluster-delete removes kind's.
+# make cluster: the guide's pages "Set up the cluster" and "Package the best model", on a cluster that kind makes, or with
+# CONTEXT=NAME on yours. Typed again, it goes on with what is missing. make cluster-delete removes kind's.
 #   cluster.sh create|delete [CONTEXT]
 set -eu
 cd "$(dirname "$0")/../.."
 verb=$1 context=${2:-}
 name={{ cookiecutter.repo_name }}
 images="data-prep train s2i-builder s2i"
+version=$(sed -n 's/^version = "\(.*\)".*/\1/p' pyproject.toml) # of the images
 own=$PWD/build/cluster # settings of kubectl, helm and polyaxon: yours stay as they are
 
 step() { printf '\n=== %s\n' "$1"; }
@@ -22,7 +23,7 @@ if [ "$verb" = delete ]; then
   exit
 fi
 for program in argo helm kubectl polyaxon $([ "$context" ] || echo kind docker); do
-  command -v "$program" >/dev/null || fail "$program is not installed: the guide, chapter 3, says where it comes from"
+  command -v "$program" >/dev/null || fail "$program is not installed: see the guide, Set up the cluster"
 done
 
 step "The cluster"
@@ -41,7 +42,7 @@ kubectl cluster-info
 step "Namespaces, volume, secrets"
 kubectl apply -f aisg-context/k8s/namespaces.yml
 if ! there persistentvolumeclaim polyaxon-v1-data --namespace=polyaxon-v1; then
-  [ "$(kubectl get nodes --output=name | wc -l)" -eq 1 ] || fail "this cluster has several nodes: first make the volume (chapter 3, step 3)"
+  [ "$(kubectl get nodes --output=name | wc -l)" -eq 1 ] || fail "this cluster has several nodes: first make the volume; see the guide, Set up the cluster"
   kubectl apply -f aisg-context/k8s/one-node-volume.yml
 fi
 kubectl apply -f aisg-context/k8s/volume-owner.yml
@@ -50,7 +51,7 @@ there secret workspace-password --namespace=polyaxon-v1 ||
   kubectl create secret generic workspace-password --namespace=polyaxon-v1 --from-literal=password="$(openssl rand -hex 24)"
 {%- if cookiecutter.gcp_credentials == 'Key file' %}
 there secret gcp-imagepushsecrets --namespace=model-packaging ||
-  fail "make the secrets of chapter 2 (export KUBECONFIG=build/cluster/kubeconfig), and type it again"
+  fail "make the secrets of the guide's page Give access (export KUBECONFIG=build/cluster/kubeconfig), and type it again"
 {%- endif %}
 
 step "Polyaxon"
@@ -77,7 +78,7 @@ ready seldon-system
 step "Images"
 make images IMAGES="$images"
 [ -z "$context" ] || make push IMAGES="$images"
-[ "$context" ] || for image in $images; do kind load docker-image --name="$name" "{{ cookiecutter.__image_prefix }}/$image:0.1.0"; done
+[ "$context" ] || for image in $images; do kind load docker-image --name="$name" "{{ cookiecutter.__image_prefix }}/$image:$version"; done
 
 step "Data and a training run"
 export POLYAXON_CONTEXT_ROOT="$own/polyaxon" POLYAXON_HOST=http://localhost:8117
@@ -91,7 +92,7 @@ polyaxon run -p "$name-try" -f aisg-context/polyaxon/polyaxonfiles/train.yml --w
 step "The packaging workflow"
 {%- if cookiecutter.gcp_credentials == 'Workload Identity' %}
 [ "$context" ] || fail "all but the last part is there: a pod of kind has no identity of Google's to push the model with. For the last part:
-make upgrade ANSWERS=\"gcp_credentials='Key file'\", and the secrets of chapter 2"
+make upgrade ANSWERS=\"gcp_credentials='Key file'\", and the secrets of the guide's page Give access"
 {%- endif %}
 argo submit aisg-context/argo/model-pkg.yml -p project="$name-try" --watch
 
