@@ -21,10 +21,10 @@ PATIENCE = 300
 SHORT = {
     "best": ["mlops", "click", "numpy"],
     "train RESUME=none": ["torch.types"],
-    "pipeline": ["mlops", "click", "scipy._lib", "torch.types", "epoch 1", "best  "],
     "serve": ["click", "Serving build/bundle"],
 }
 LONG = {
+    "pipeline": ["mlops", "click", "scipy._lib", "torch.types", "epoch 1", "best  "],
     "data": ["click", "polyaxon._schemas", "Loading Polyaxon"],
     "train": ["polyaxon._schemas", "Loading PyTorch", "epoch 1"],
     "sweep": ["polyaxon._schemas", "succeeded "],

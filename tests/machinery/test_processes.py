@@ -132,3 +132,25 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+CALLBACK = """
+import os, signal, weakref
+from mlops import processes
+
+class Thing:
+    pass
+
+processes.exit_on_signals()
+thing = Thing()
+reference = weakref.ref(thing, lambda _: (os.kill(os.getpid(), signal.SIGINT), list(range(1000))))
+del thing
+print("went on")
+"""
+
+
+def test_a_signal_counts_where_python_would_only_report_its_exception(environment):
+    done = subprocess.run(
+        [sys.executable, "-c", CALLBACK], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Stopped.\n")

@@ -62,6 +62,8 @@ def exit_on_signals() -> None:
 
 def _exit(number: int, frame: object) -> None:
     os.write(2, b"Stopped.\n")  # print could be the one that was interrupted
+    # Python only reports what is raised in the callback of a weak reference, as importing has, and would go on
+    sys.unraisablehook = lambda lost: os._exit(128 + number) if lost.exc_type is SystemExit else None
     sys.exit(128 + number)
 
 
