@@ -85,8 +85,8 @@ class Team:
     def write(self, scratch: Path, tree: str, conflicts: dict[str, list[str]]) -> None:
         """Make the files those of a tree; `conflicts` has "MODE OBJECT STAGE" of each side of a path.
 
-        It can be killed at any point. The first index has every change, so that UNDO knows every file, and no record:
-        that tells of an interrupted upgrade. git writes the record as the last file, and the last index has it.
+        It can be killed at any point. The first index has every change and conflict, so that UNDO knows every file, but
+        no record: that tells of an interrupted upgrade. git writes the record as the last file; the last index has it.
         """
         real, first, last = git_path(self.folder, "index"), scratch / "index-first", scratch / "index-last"
 
@@ -103,16 +103,23 @@ class Team:
             shutil.copyfile(real, copy)
         run(last, "update-index", "-q", "--refresh")
         prefix = self.git("rev-parse", "--show-prefix").rstrip("\n")  # of a folder in a larger repository
+        paths = "".join(f"{path}\0" for path in conflicts)
+        sides = "".join(f"{side}\t{prefix}{path}\0" for path, sides in conflicts.items() for side in sides)
+
+        def mark_conflicts(index: Path) -> None:
+            run(index, "update-index", "-z", "--force-remove", "--stdin", stdin=paths)
+            run(index, "update-index", "-z", "--index-info", stdin=sides)
+
         run(first, "rm", "-r", "--cached", "--force", "--quiet", ".")
         run(first, "read-tree", f"--prefix={prefix}", tree)
         whole = run(first, "write-tree")
         run(first, "update-index", "--force-remove", RECORD)
+        files = run(first, "write-tree")
+        mark_conflicts(first)
         publish(first)
-        for part in (run(first, "write-tree"), whole):
+        for part in (files, whole):
             run(last, "read-tree", "-m", "-u", part)
-        run(last, "update-index", "-z", "--force-remove", "--stdin", stdin="".join(f"{path}\0" for path in conflicts))
-        lines = [f"{side}\t{prefix}{path}\0" for path, sides in conflicts.items() for side in sides]
-        run(last, "update-index", "-z", "--index-info", stdin="".join(lines))
+        mark_conflicts(last)
         publish(last)
 
 
