@@ -134,6 +134,15 @@ def start_argo(programs: Programs, kubeconfig: Path) -> None:
     programs.wait(argo, lambda: "Starting Workflow Controller" in log.read_text(errors="replace"))
 
 
+def wait_for_crds(kubeconfig: Path) -> None:
+    words = ("wait", "--for=condition=established", "--timeout=30s", "crd", "--all")
+    until = time.monotonic() + READY
+    while (done := kubectl(kubeconfig, *words, check=False)).returncode:  # also for one that has no status yet
+        if time.monotonic() > until:
+            raise RuntimeError(f"the CRDs are not established: {done.stderr}")
+        time.sleep(0.5)
+
+
 @contextlib.contextmanager
 def running(cache: Path) -> Iterator[Path]:
     """While this lasts, a cluster runs; yield the KUBECONFIG of its administrator.
@@ -148,7 +157,7 @@ def running(cache: Path) -> Iterator[Path]:
         kubeconfig = start_api(programs, folder)
         for crd in sorted((cache / "crds").glob("*.yaml")):
             kubectl(kubeconfig, "create", f"--filename={crd}")  # not apply, which would keep each a second time
-        kubectl(kubeconfig, "wait", "--for=condition=established", "--timeout=180s", "crd", "--all")
+        wait_for_crds(kubeconfig)
         start_argo(programs, kubeconfig)
         yield kubeconfig
 
