@@ -74,7 +74,7 @@ def test_what_is_typed_counts(shown, words, part):
 
 
 def test_make_cluster_says_what_is_missing_and_removes_no_cluster_of_yours(bake, tmp_path):
-    for name in ("sh", "dirname", "cat"):
+    for name in ("sh", "dirname", "cat", "sed"):
         (tmp_path / name).symlink_to(shutil.which(name))
 
     def run(*words):

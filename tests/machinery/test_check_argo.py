@@ -51,8 +51,8 @@ MISTAKES = {
         ["package-model.yml", "parameters.mode", "most"],
     ),
     "a second try that has no time": (
-        f"{ARGO}/package-model.yml", 'factor: "2"}}\n      outputs', 'factor: "2", maxDuration: 5m}}\n      outputs',
-        "argo", ["package-model.yml", "spec.templates.2.retryStrategy.backoff.maxDuration", "1200 s"],
+        f"{ARGO}/package-model.yml", 'factor: "2"}\n        exp', 'factor: "2", maxDuration: 5m}\n        exp', "argo",
+        ["package-model.yml", "spec.templates.2.retryStrategy.backoff.maxDuration", "1200 s"],
     ),
     "a retry policy that Argo does not have": (
         f"{ARGO}/package-model.yml", "retryPolicy: Always", "retryPolicy: Allways", "argo",
