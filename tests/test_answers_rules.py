@@ -216,10 +216,30 @@ def test_a_module_that_a_requirement_installs_is_refused_as_the_name_of_the_pack
     assert not {name for name in packages if not rules.package_faults(name)}
 
 
+# Defaults that the page describes
+DESCRIBED = {
+    ("description", "one line"),
+    ("repo_name", "from the project's name"),
+    ("src_package_name", "from the repository's name"),
+}
+
+
 def test_the_choices_are_those_that_are_asked(rules):
     every = {name: answer for name, answer in questions().items() if not name.startswith("_")}
     assert {name: tuple(options) for name, options in every.items() if isinstance(options, list)} == rules.CHOICES
     assert list(every) == list(rules.CHECKS)
+
+
+def test_the_page_of_questions_has_each_with_its_default(rules):
+    page = (TEMPLATE / "docs/questions.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")
+    ]
+    assert [name for name, *_ in rows] == list(rules.CHECKS)
+    for name, default, _ in rows:
+        asked = questions()[name]
+        asked = asked[0] if isinstance(asked, list) else asked
+        assert default == asked or (name, default) in DESCRIBED, f"{name}: {default}, not {asked}"
 
 
 # --- answers that can work alone and not together ---------------------------------------------------------------------

@@ -64,7 +64,7 @@ def test_each_account_of_the_workflow_has_its_own_right_and_no_other_namespace_h
     }
     reports = {("workflowtaskresults", "create"), ("workflowtaskresults", "patch")}
     deploys = {("seldondeployments", verb) for verb in ("get", "list", "watch", "create", "patch")}
-    deploys |= {("deployments", "list")}  # whether the pods run the image
+    deploys |= {("deployments", "list"), ("pods", "list")}  # whether the pods run the image, and why they do not
     assert may == {"model-packager": reports, "model-pusher": reports, "model-deployer": reports | deploys}
 
 

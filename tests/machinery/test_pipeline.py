@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from urllib.parse import urlsplit
 
 import pytest
@@ -31,6 +32,15 @@ def test_it_ends_with_answers_over_http_the_score_and_a_picture(finished, workpl
     assert len(answers) == 10
     assert right >= 8
     assert (workplace / "build/answers.png").stat().st_size > 1000
+
+
+def test_no_command_waits_for_a_large_library_that_it_does_not_need(team, environment):
+    large = {"matplotlib", "onnxruntime", "pandas", "polyaxon", "scipy", "sklearn", "torch"}
+    code = f"import sys, {team.package.name}.__main__; print(*sorted({large} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "\n"
 
 
 def test_a_stage_whose_inputs_are_there_is_not_run_again(finished):

@@ -79,11 +79,13 @@ class Cluster:
         return ""
 
     def origin(self, name: str, image: str) -> dict[str, str]:
-        """Return the run and the commit of an image that pods of a deployment run or ran, by their labels."""
-        for pod in (one["spec"]["template"] for one in self.made("replicasets.apps", name)):
-            labels = {label: pod["metadata"]["labels"].get(f"model/{label}", UNKNOWN) for label in ("run", "commit")}
-            if labels["run"] != UNKNOWN and image in [one["image"] for one in pod["spec"]["containers"]]:
-                return labels
+        """Return the run and commit of an image that the deployment has run, as far as this account may see them."""
+        with contextlib.suppress(UserError):
+            for pod in (one["spec"]["template"] for one in self.made("replicasets.apps", name)):
+                carried = pod["metadata"]["labels"]
+                labels = {label: carried.get(f"model/{label}", UNKNOWN) for label in ("run", "commit")}
+                if labels["run"] != UNKNOWN and image in [one["image"] for one in pod["spec"]["containers"]]:
+                    return labels
         return {}
 
     def apply(self, manifest: dict) -> None:

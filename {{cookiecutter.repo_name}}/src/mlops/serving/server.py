@@ -67,10 +67,11 @@ async def serve(application: Application, listener: socket.socket) -> None:
     stopped = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.serve([listener]))
+        await asyncio.sleep(0)  # uvicorn sets its handlers of signals, which do not drain: these take their place
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         while not server.started:
             await asyncio.sleep(0.01)
-        for number in (signal.SIGTERM, signal.SIGINT):  # in place of uvicorn's handlers, which do not drain
-            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         await stopped.wait()
         application.closing = True
         await _drain(server, listener)

@@ -6,7 +6,6 @@ import numpy as np
 
 from ..dataset import Source
 from ..errors import UserError
-from .tables import infer
 
 
 def digits() -> Source:
@@ -22,6 +21,8 @@ def digits() -> Source:
 def breast_cancer() -> Source:
     """Return 569 tumors: 30 numbers each by name, and the diagnosis in words."""
     from sklearn.datasets import load_breast_cancer
+
+    from .tables import infer  # with pandas, which every command would wait for
 
     table = load_breast_cancer()
     columns = {str(name): table.data[:, number] for number, name in enumerate(table.feature_names)}
