@@ -247,7 +247,7 @@ def write_section(path: Path, title: str, text: str) -> None:
 HOW = """\
 Taken on {day}: {cores} cores (load average {busy:.1f} before), {machine}, {system}, no GPU. Requests a second, medians
 of {rounds} alternating rounds of {seconds:g} s; the load runs on the same cores. Read the ratios: figures move with the
-machine. The same ONNX network serves everywhere, on one thread for a request. *Bare* is an ASGI application that does
+machine. The same ONNX network serves everywhere, on one thread per request. *Bare* is an ASGI application that does
 nothing but answer: no validation, metrics, drift or lineage. `bytes` is binData, and a plain body in FastAPI; MLServer
 has no such form here."""
 

@@ -28,13 +28,13 @@ def bake_times(rounds: int) -> str:
                 subprocess.run([*cookiecutter, template, "-o", made], check=True, stdout=subprocess.DEVNULL)
                 times[name].append(time.perf_counter() - began)
     ours, other = (statistics.median(values) for values in times.values())
-    lines = ["| bake | seconds (median) | ratio |", "|---|---|---|", f"| an empty template | {other:.2f} | 1.00 |"]
+    lines = ["| bake | seconds (median) | times as long |", "|---|---|---|", f"| an empty template | {other:.2f} | 1.00 |"]
     return "\n".join([*lines, f"| this template | {ours:.2f} | {ours / other:.2f} |"])
 
 
 def sweep_table(repository: Path, python: Path) -> str:
     """The group of ten as `make sweep` runs it, and the same ten one after the other."""
-    lines = ["| sweep of ten | seconds | ratio |", "|---|---|---|"]
+    lines = ["| sweep of ten | seconds | times as fast |", "|---|---|---|"]
     took = {}
     for name, words in (("as many at a time as there are cores", []), ("one after the other", ["--concurrency", "1"])):
         began = time.perf_counter()

@@ -69,7 +69,7 @@ def measure(data_file: Path, recipe: str, rounds: int) -> str:
             training.train(job)
             times[name].append(time.perf_counter() - began)
             reached[name].append(training.evaluate(job.network, job.test, job.schema)["score"])
-    lines = ["| training | seconds an epoch (median) | ratio | test accuracy |", "|---|---|---|---|"]
+    lines = ["| training | seconds per epoch (median) | times as fast | test accuracy |", "|---|---|---|---|"]
     slow = statistics.median(times["DataLoader"])
     for name, values in times.items():
         middle = statistics.median(values)

@@ -99,10 +99,8 @@ def record(repository):
     return json.loads((repository / ".template-answers.json").read_text(encoding="utf-8"))["answers"]
 
 
-@pytest.mark.parametrize(("columns", "color"), [(80, True), (40, False)])
-def test_five_wrong_answers_and_a_changed_mind_at_a_terminal(tmp_path, settings_file, columns, color):
-    (tmp_path / "churn").mkdir()
-    person = Person(tmp_path, settings_file, columns=columns, **({} if color else {"NO_COLOR": "1"}))
+def answer_all(person, folder, columns):
+    """Give wrong answers to five of the questions first, and change the answer to an earlier one."""
     right = {2: "Customer {{ Churn }}", 4: "churn-model", 7: "Jane Doe", 8: "churn-2026", 12: "europe-west1-b"}
     for number in range(1, 15):
         person.see(f"{number} of 14.", "> 1." if number in CHOICES else "ok")
@@ -115,7 +113,7 @@ def test_five_wrong_answers_and_a_changed_mind_at_a_terminal(tmp_path, settings_
             person.type("\x15")  # Ctrl-U
         if number == 4:
             person.type("churn")
-            person.see(f"exists already in {tmp_path}" if columns == 80 else "exists already in")
+            person.see(f"exists already in {folder}" if columns == 80 else "exists already in")
             person.type("\x15")
         person.type("\x1b[B\r" if number in (6, 9) else f"{right.get(number, '')}\r")
         if number == 9:  # the images of Jane Doe cannot have a folder of that name
@@ -124,6 +122,13 @@ def test_five_wrong_answers_and_a_changed_mind_at_a_terminal(tmp_path, settings_
             person.answer(9, "", "> 2. Yes")
             person.see("7 of 14.", "try: jane-doe")
             person.type("\x15jane-doe\r")
+
+
+@pytest.mark.parametrize(("columns", "color"), [(80, True), (40, False)])
+def test_five_wrong_answers_and_a_changed_mind_at_a_terminal(tmp_path, settings_file, columns, color):
+    (tmp_path / "churn").mkdir()
+    person = Person(tmp_path, settings_file, columns=columns, **({} if color else {"NO_COLOR": "1"}))
+    answer_all(person, tmp_path, columns)
     image = "eu.gcr.io/churn-2026/jane-doe/churn-model"
     person.see("Make it?", "> 1. Make it", "ml-cluster (a placeholder: change this before the cluster)")
     person.see(*([f"image prefix: {image}"] if columns == 80 else ["image prefix:"]))

@@ -28,10 +28,7 @@ def pins(file: Path) -> set[str]:
     return {line for line in file.read_text().splitlines() if "==" in line}
 
 
-@pytest.fixture(scope="module")
-def upgraded(first, made, tmp_path_factory):
-    """A team's repository with edits of every kind, after a release with changes of every kind."""
-    folder = tmp_path_factory.mktemp("upgraded")
+def release_with_every_change(first, folder):
     releases = first.copy(folder / "template")
     for path in ("Makefile", f"{PACKAGE}/training.py", TRAIN, HYPERBAND, "docker/train.Dockerfile"):
         prepend(releases.root / path, "# The release adds this line.")
@@ -52,7 +49,10 @@ def upgraded(first, made, tmp_path_factory):
     releases.set("gke_cluster_name", "another-cluster")
     releases.set("__made_up", "{{ cookiecutter.backup_region }}!")
     releases.release(NEXT, "- A line here and there.")
+    return releases
 
+
+def team_with_every_edit(made, folder, template):
     team = Path(shutil.copytree(made, folder / "team"))
     append(team / "Makefile", "\n.PHONY: hello\nhello: ## Say hello\n\t@echo hello")
     append(team / "src/digit_reader/training.py", "\nOURS = 1")
@@ -60,16 +60,24 @@ def upgraded(first, made, tmp_path_factory):
     append(team / "aisg-context/k8s/volume-owner.yml", "# Ours.")
     append(team / "docker/vscode.Dockerfile", "# Ours.")
     linked = json.loads((team / ".cruft.json").read_text())
-    linked |= {"skip": ["tests/images/*"], "template": str(releases.folder)}  # as cruft create --skip does
+    linked |= {"skip": ["tests/images/*"], "template": str(template)}  # as cruft create --skip does
     (team / ".cruft.json").write_text(json.dumps(linked))
     (team / "src/digit_reader/ours.py").write_text("OURS = 1\n")
-    (team / "src/jinja2.py").write_text(
-        "raise SystemExit('cookiecutter imports another one')\n"
-    )  # make exports PYTHONPATH=src
+    # make exports PYTHONPATH=src
+    (team / "src/jinja2.py").write_text("raise SystemExit('cookiecutter imports another one')\n")
     (team / HYPERBAND).unlink()
     project = (team / "pyproject.toml").read_text()
     (team / "pyproject.toml").write_text(project.replace("skip = []", 'skip = ["docker/train.Dockerfile"]'))
     commit(team, "Ours")
+    return team
+
+
+@pytest.fixture(scope="module")
+def upgraded(first, made, tmp_path_factory):
+    """A team's repository with edits of every kind, after a release with changes of every kind."""
+    folder = tmp_path_factory.mktemp("upgraded")
+    releases = release_with_every_change(first, folder)
+    team = team_with_every_edit(made, folder, releases.folder)
     before = contents(team)
     done = upgrade(team, "--template", releases.folder)
     return releases, team, before, done.stdout

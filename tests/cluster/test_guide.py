@@ -1,4 +1,4 @@
-"""The guide's blocks titled "cluster", typed in the order of its pages; "cluster, not run" is for all the others."""
+"""The guide's blocks titled "cluster", typed in the order of its pages; "cluster, untested" is for all the others."""
 
 import os
 import re

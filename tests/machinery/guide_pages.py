@@ -14,7 +14,7 @@ from tree_sitter import Language, Node, Parser
 
 GUIDE = ROOT / "aisg-context/guide-site"
 LAPTOP, LONG, SERVER = "laptop", "laptop, long", "laptop, until Ctrl-C"
-CLUSTER, NOT_RUN, OUTPUT = "cluster", "cluster, not run", "output"
+CLUSTER, UNTESTED, OUTPUT = "cluster", "cluster, untested", "output"
 PARSERS = {
     "bash": Parser(Language(tree_sitter_bash.language())),
     "powershell": Parser(Language(tree_sitter_pwsh.language())),

@@ -6,8 +6,7 @@ import struct
 
 import numpy as np
 import pandas
-from mlops.dataset import Request
-from mlops.sources import tables
+from mlops.sources import Request, tables
 
 ROWS = 60
 

@@ -14,7 +14,7 @@ from mlops import schema as schemas
 from mlops.columns import Column
 from mlops.errors import UserError
 from mlops.schema import Classes, Images, Schema, Table
-from mlops.sources import folders
+from mlops.sources import Source, folders
 from PIL import Image
 
 SAMPLES = sorted((project.ROOT / "tests/images").glob("*.png"))
@@ -95,7 +95,7 @@ def test_the_samples_are_asked_about_where_they_fit_the_schema_and_else_an_examp
     assert [question.label for question in client.samples(folder, dataset.schema, data_file)] == list("0123456789")
     train = dataset.splits["train"].take(np.arange(300))
     letters = np.array(list("abcdefghij"))[train.targets]
-    other = datasets.prepare(datasets.Source("letters", train.inputs[:, ::2, ::2], letters), "", tmp_path / "letters")
+    other = datasets.prepare(Source("letters", train.inputs[:, ::2, ::2], letters), "", tmp_path / "letters")
     found = client.samples(folder, other.schema, tmp_path / "letters")
     assert [question.label for question in found] == list("abcdefghij")
     assert {question.inputs.shape for question in found} == {(14, 14, 1)}

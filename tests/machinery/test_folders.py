@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from mlops import dataset as datasets
 from mlops import schema as schemas
-from mlops.dataset import Request
 from mlops.errors import UserError
 from mlops.images import Images
-from mlops.sources import folders
+from mlops.sources import Request, folders
 from PIL import Image
 
 SIDE = 24

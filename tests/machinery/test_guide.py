@@ -17,14 +17,14 @@ import pytest
 import requests
 import yaml
 from conftest import ROOT
-from guide_pages import CLUSTER, GUIDE, LAPTOP, LONG, NOT_RUN, OUTPUT, SERVER
+from guide_pages import CLUSTER, GUIDE, LAPTOP, LONG, UNTESTED, OUTPUT, SERVER
 from mlops import processes, project
 from mlops.platform import compilation
 
 # Where each block runs, as the guide's first page explains it; tests/cluster types those titled cluster
 TITLES = {
-    "bash": {LAPTOP, LONG, SERVER, CLUSTER, NOT_RUN},
-    "powershell": {NOT_RUN},
+    "bash": {LAPTOP, LONG, SERVER, CLUSTER, UNTESTED},
+    "powershell": {UNTESTED},
     "text": {OUTPUT, ""},
 }
 SHELLCHECK = (

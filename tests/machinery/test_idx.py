@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from mlops import dataset as datasets
 from mlops import schema as schemas
-from mlops.dataset import Request
 from mlops.errors import UserError
-from mlops.sources import folders, idx
+from mlops.sources import Request, folders, idx
 from sources_of_people import write_idx
 
 OUT = "out/dataset.safetensors"

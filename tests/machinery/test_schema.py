@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from mlops import dataset as datasets
 from mlops import schema as schemas
-from mlops.dataset import Request
 from mlops.errors import UserError
+from mlops.sources import Request
 from sources_of_people import write_idx
 
 OUT = "out/dataset.safetensors"

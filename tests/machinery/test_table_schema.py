@@ -5,9 +5,8 @@ import pytest
 from mlops import dataset as datasets
 from mlops import schema as schemas
 from mlops.columns import Column
-from mlops.dataset import Request
 from mlops.errors import Refused, UserError
-from mlops.sources import tables
+from mlops.sources import Request, tables
 from mlops.tables import Table
 from sources_of_people import ROWS, people, read
 

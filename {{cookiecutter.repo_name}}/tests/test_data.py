@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from mlops import client
-from mlops.dataset import SPLITS, Request
+from mlops.dataset import SPLITS
 from mlops.errors import UserError
+from mlops.sources import Request
 
 
 def test_the_source_is_known_again(data):

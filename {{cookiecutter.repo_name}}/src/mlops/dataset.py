@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,57 +21,13 @@ from . import schema as schemas
 from .errors import UserError
 from .files import atomic_file
 from .schema import Schema
+from .sources import Request, Source
 
 FILE = Path("data/processed/dataset.safetensors")
 SPLITS = ("train", "validation", "test")
 SEED = 1
 TEST_SHARE = 0.2  # where the source has no test set of its own
 VALIDATION_SHARE = 0.125  # of what is not test: 5,000 examples become 3,500, 500 and 1,000
-
-
-@dataclass(frozen=True)
-class Request:
-    """Which source to read, and how; `target` to `decimal` are for tables."""
-
-    source: str
-    target: str | None = None
-    group: str | None = None
-    time: str | None = None
-    task: str | None = None
-    delimiter: str | None = None
-    encoding: str | None = None
-    decimal: str | None = None
-
-    def given(self) -> dict[str, str]:
-        """Return what was said, as schema.toml has it."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
-
-@dataclass(frozen=True)
-class Source:
-    """The examples of a source.
-
-    Attributes:
-        inputs: pictures [N, height, width, channels], or the columns of a table by name.
-        labels: of each example, its class or its number.
-        test_inputs, test_labels: a test set of its own, if it has one.
-        schema: of the inputs; inferred from pictures where it is not given.
-        task: whether the labels are `classes` or a `number` called `target`.
-        groups, times: of each example; a group is never split, and later times test what earlier ones taught.
-        notes: what a person should know of how it was read.
-    """
-
-    name: str
-    inputs: Any
-    labels: Any
-    test_inputs: Any = None
-    test_labels: Any = None
-    schema: Any = None
-    task: str = "classes"
-    target: str = "class"
-    groups: np.ndarray | None = None
-    times: np.ndarray | None = None
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -121,13 +77,7 @@ def prepare(
     known = schemas.read(schema_file)
     known = known and known.completed(source.inputs)
     found = _infer(source, known)
-    if problems := _misfits(source, found, known):
-        more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
-        raise UserError(
-            f"The source {source.name} does not fit {schema_file}, and nothing was written:\n  "
-            + "\n  ".join(problems[:20] + more)
-            + f"\nIs it the right source? If the data changed for good, edit or remove {schema_file}; then: make data"
-        )
+    _check_fit(source, found, known, schema_file)
     quality.check_labels(source)
     splits = _split(source, found)
     report = [*source.notes, *quality.report(source, found, splits)]
@@ -215,12 +165,20 @@ def _infer(source: Source, known: Schema | None) -> Schema:
     return found.with_choices_of(known) if known else found
 
 
-def _misfits(source: Source, schema: Schema, known: Schema | None) -> list[str]:
+def _check_fit(source: Source, schema: Schema, known: Schema | None, schema_file: Path) -> None:
     parts = [inputs for inputs in (source.inputs, source.test_inputs) if inputs is not None]
-    return [
+    problems = [
         *(schema.differences(known) if known else []),
         *dict.fromkeys(text for inputs in parts for text in schema.inputs.misfits(inputs)),
     ]
+    if not problems:
+        return
+    more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
+    raise UserError(
+        f"The source {source.name} does not fit {schema_file}, and nothing was written:\n  "
+        + "\n  ".join(problems[:20] + more)
+        + f"\nIs it the right source? If the data changed for good, edit or remove {schema_file}; then: make data"
+    )
 
 
 def _split(source: Source, schema: Schema) -> dict[str, Examples]:

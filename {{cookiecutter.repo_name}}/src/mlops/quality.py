@@ -12,9 +12,10 @@ from .runs import aligned
 from .tables import Table
 
 if TYPE_CHECKING:
-    from .dataset import Examples, Source
+    from .dataset import Examples
     from .images import Images
     from .schema import Schema
+    from .sources import Source
 
 FEWEST = 10  # examples of a class, of which at least one must be in each split
 DISGUISE = 0.999  # of the target that one column tells alone, from which it is suspect

@@ -200,15 +200,25 @@ def train(
             target = Bucket(bucket)
         with ExitStack() as held:
             if run:
-                held.enter_context(tracking.exclusive_lock(run.folder))
-                tracking.forget_metrics(run.folder)
-            tracked = tracking.start(run.name if run else name, resume=run.uuid if run else None)
-            if not run:
-                held.enter_context(tracking.exclusive_lock(Path(tracked.get_artifacts_path())))
-                tracked.log_inputs(**_inputs(code, dataset, hyperparameters))
-                tracking.save(tracked)
+                tracked = _tracked_again(held, run)
+            else:
+                tracked = _tracked(held, name, _inputs(code, dataset, hyperparameters))
             _train(code, dataset, hyperparameters, tracked, run.checkpoint if run else None, target, echo)
             return tracked.run_uuid
+
+
+def _tracked(held: ExitStack, name: str, inputs: dict[str, Any]):
+    tracked = tracking.start(name)
+    held.enter_context(tracking.exclusive_lock(Path(tracked.get_artifacts_path())))
+    tracked.log_inputs(**inputs)
+    tracking.save(tracked)
+    return tracked
+
+
+def _tracked_again(held: ExitStack, run: runs.Run):
+    held.enter_context(tracking.exclusive_lock(run.folder))
+    tracking.forget_metrics(run.folder)
+    return tracking.start(run.name, resume=run.uuid)
 
 
 def _resumable(uuid: str, code: Code, dataset: Dataset) -> runs.Run:

@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 
 from .. import pictures
-from ..dataset import Source
 from ..errors import UserError
 from ..pictures import SUFFIXES, load
 from ..schema import Images, Schema
+from . import Source
 
 TRAIN, TEST = ("train", "training"), ("test", "val", "valid", "validation")
 LARGEST, USUAL = 96, 64  # pixels of a side: the largest that is kept, and what larger pictures become

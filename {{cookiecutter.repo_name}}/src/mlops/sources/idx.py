@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dataset import Source
 from ..errors import UserError
+from . import Source
 
 DIMENSIONS = {b"\0\0\x08\x03": 3, b"\0\0\x08\x01": 1}  # of pictures and of labels, by how a file of bytes begins
 TEST = ("t10k", "test")  # in the names of a test set's files

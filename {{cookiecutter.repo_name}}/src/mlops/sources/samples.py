@@ -4,8 +4,8 @@ from importlib.metadata import version
 
 import numpy as np
 
-from ..dataset import Source
 from ..errors import UserError
+from . import Source
 
 
 def digits() -> Source:

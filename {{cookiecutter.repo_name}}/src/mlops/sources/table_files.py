@@ -13,8 +13,8 @@ import pandas
 import pyarrow.parquet
 from charset_normalizer import from_bytes
 
-from ..dataset import Request
 from ..errors import UserError
+from . import Request
 
 MOST_BYTES = 500 * 2**20  # of a file; reading takes up to five times as much memory
 MOST_COLUMNS = 2000

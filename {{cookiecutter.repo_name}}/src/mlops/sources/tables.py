@@ -11,10 +11,9 @@ import numpy as np
 import pandas
 
 from ..columns import CATEGORY, MISSING, NUMBER, Column, as_category, is_missing, number_range
-from ..dataset import Request, Source
 from ..errors import UserError
 from ..tables import Table
-from . import table_files
+from . import Request, Source, table_files
 
 MOST_CATEGORIES = 100  # different texts in a column, with which it is still a category
 FEW_VALUES = 20  # different whole numbers in a target, with which they are taken for classes
