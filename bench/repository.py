@@ -28,7 +28,11 @@ def bake_times(rounds: int) -> str:
                 subprocess.run([*cookiecutter, template, "-o", made], check=True, stdout=subprocess.DEVNULL)
                 times[name].append(time.perf_counter() - began)
     ours, other = (statistics.median(values) for values in times.values())
-    lines = ["| bake | seconds (median) | times as long |", "|---|---|---|", f"| an empty template | {other:.2f} | 1.00 |"]
+    lines = [
+        "| bake | seconds (median) | times as long |",
+        "|---|---|---|",
+        f"| an empty template | {other:.2f} | 1.00 |",
+    ]
     return "\n".join([*lines, f"| this template | {ours:.2f} | {ours / other:.2f} |"])
 
 

@@ -17,7 +17,7 @@ import pytest
 import requests
 import yaml
 from conftest import ROOT
-from guide_pages import CLUSTER, GUIDE, LAPTOP, LONG, UNTESTED, OUTPUT, SERVER
+from guide_pages import CLUSTER, GUIDE, LAPTOP, LONG, OUTPUT, SERVER, UNTESTED
 from mlops import processes, project
 from mlops.platform import compilation
 
