@@ -13,14 +13,14 @@ unexport PIP_TARGET PIP_PREFIX
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The environment holds a group of pyproject.toml when the group's mark is newer than that file. It may be half-made: by
+# The environment holds a group of pyproject.toml when the mark is newer than that file and its lock. It may be half-made: by
 # a venv without pip, or without internet.
-$(VENV)/.has-%: pyproject.toml
+$(VENV)/.has-%: pyproject.toml constraints.txt
 	@$(PYTHON) -m pip --version >/dev/null 2>&1 || for python in python3.13 python3.12 python3.11 python3; do \
 		$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && exec $$python -m venv $(VENV); \
 	done || { echo "This needs Python 3.11, 3.12 or 3.13; see https://www.python.org/downloads/" >&2; exit 1; }
 	$(PYTHON) -m pip install --quiet pip==26.1.2 # dependency groups came with 25.1
-	$(PYTHON) -m pip install --quiet --group $*
+	$(PYTHON) -m pip install --quiet --constraint constraints.txt --group $*
 	@touch $@
 
 .PHONY: new
@@ -85,7 +85,9 @@ picture: team ## Write the README's picture, docs/digits.png, from the pipeline 
 	cp $(TEAM_REPOSITORY)/build/answers.png docs/digits.png
 
 .PHONY: lock
-lock: $(VENV)/.has-test ## Write the locks of a team's repository anew (ARGS=--upgrade); needs PyPI
+lock: $(VENV)/.has-test ## Write constraints.txt and the locks of a team's repository anew (ARGS=--upgrade); needs PyPI
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate $(ARGS) \
+		--group lint --output-file constraints.txt
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 		$(PYTHON) tools/new.py --output-dir "$$folder" --no-input repo_name=team >/dev/null && \
 		$(MAKE) --no-print-directory --directory="$$folder/team" lock VENV='$(abspath $(VENV))' ARGS='$(ARGS)' && \
