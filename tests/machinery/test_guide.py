@@ -235,7 +235,7 @@ RUN_ELSEWHERE = {
     "make lint check test": "the template's CI: tools/ci_commands.py",
     "make test check": "the template's CI: tools/ci_commands.py",
     "make upgrade-check TEMPLATE=https://<GIT_SERVER>/cookiecutter-polyaxon-argo-seldon": "the template's test_update",
-    "make upgrade": "the template's test_update",
+    "make upgrade TEMPLATE=https://<GIT_SERVER>/cookiecutter-polyaxon-argo-seldon": "the template's test_update",
     "git add --update . && git restore --source=HEAD --staged --worktree .": "the template's test_update_conflicts",
     'git commit --message "Upgrade the template"': "git's own",
 }
