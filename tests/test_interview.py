@@ -14,6 +14,7 @@ import pexpect
 import pyte
 import pytest
 from conftest import TEMPLATE
+from releases import slow
 
 GIT = {"GIT_CONFIG_SYSTEM": "/dev/null", "GIT_CONFIG_GLOBAL": "/dev/null"}
 NAMED = {f"GIT_{who}_{what}": "ann@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -124,7 +125,7 @@ def answer_all(person, folder, columns):
             person.type("\x15jane-doe\r")
 
 
-@pytest.mark.parametrize(("columns", "color"), [(80, True), (40, False)])
+@pytest.mark.parametrize(("columns", "color"), [(80, True), *slow((40, False))])
 def test_five_wrong_answers_and_a_changed_mind_at_a_terminal(tmp_path, settings_file, columns, color):
     (tmp_path / "churn").mkdir()
     person = Person(tmp_path, settings_file, columns=columns, **({} if color else {"NO_COLOR": "1"}))
@@ -149,6 +150,7 @@ def test_five_wrong_answers_and_a_changed_mind_at_a_terminal(tmp_path, settings_
     assert log.stdout == "HEAD -> main Start from the template\n"
 
 
+@pytest.mark.slow
 def test_the_same_in_lines_without_a_cursor_code(tmp_path, settings_file):
     person = Person(tmp_path, settings_file, "--plain")
     for number in range(1, 15):

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import EVERY_PAIR, TEMPLATE, as_in_a_terminal, choices, questions
-from releases import slow
 
 # The files that only some answers make
 CI_FILES = {
@@ -260,7 +259,8 @@ def test_a_variable_that_a_verb_tells_of_reaches_its_command(bake):
         assert "zz9" in done.stdout or f"${name}" in done.stdout, f"Makefile: {verb} does nothing with {name}"
 
 
-@pytest.mark.parametrize("pip", [["--without-pip"], *slow([])])
+@pytest.mark.slow
+@pytest.mark.parametrize("pip", [["--without-pip"], []])
 def test_a_setup_that_stopped_goes_on_and_until_then_is_named(bake, tmp_path, monkeypatch, pip):
     repository, venv = shutil.copytree(bake(), tmp_path / "repository"), tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", *pip, venv], check=True)
