@@ -193,11 +193,7 @@ def train(
         if distributed.rank() > 0:
             code.training.train(Job(code, dataset, hyperparameters, record=None))
             return None
-        target = None
-        if bucket:
-            from .artifacts import Bucket  # Google's libraries, only where they are needed
-
-            target = Bucket(bucket)
+        target = _bucket(bucket) if bucket else None
         with ExitStack() as held:
             if run:
                 tracked = _tracked_again(held, run)
@@ -205,6 +201,12 @@ def train(
                 tracked = _tracked(held, name, _inputs(code, dataset, hyperparameters))
             _train(code, dataset, hyperparameters, tracked, run.checkpoint if run else None, target, echo)
             return tracked.run_uuid
+
+
+def _bucket(name: str):
+    from .artifacts import Bucket  # Google's libraries, only where they are needed
+
+    return Bucket(name)
 
 
 def _tracked(held: ExitStack, name: str, inputs: dict[str, Any]):
