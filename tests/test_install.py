@@ -117,6 +117,11 @@ def test_what_uv_has_kept_is_installed_without_a_network_and_told(place):
     assert place.installed() == {"thing": "1.0"}
 
 
+def test_a_home_that_cannot_be_written_to_costs_only_the_cache(place):
+    place("install.sh", UV_CACHE_DIR="/dev/null/cache")
+    assert place.installed() == {"thing": "1.0"}
+
+
 def test_a_file_that_is_not_the_one_locked_is_refused(place):
     lock = place.folder / "requirements.txt"
     text = lock.read_text()

@@ -169,9 +169,11 @@ def test_the_same_in_lines_without_a_cursor_code(tmp_path, settings_file):
     person.see("5 of 14. Name of the Python package", "[json_model]")
     person.type("churn\r")
     person.see("src_package_name: churn", "[1]")
-    person.type("\r")
+    person.type("No\r")
+    person.see("Type the number of the answer to change, or Ctrl-C to stop")
+    person.type("Y\r")
     person.see("Make a git repository of it?")
-    person.type("2\r")
+    person.type("n\r")
     person.see("Install what it needs now?")
     person.type("\r")
     assert person.leaves() == 0

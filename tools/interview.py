@@ -101,15 +101,20 @@ class Lines:
 
     def choice(self, options: dict[str, str], default: str) -> str:
         values = list(options)
+        words = {value.lower(): value for value in values}
         for number, label in enumerate(options.values(), start=1):
             say(f"{number}. {label}", indent="   ")
         while True:
             answer = self.read(str(values.index(default) + 1))
-            if answer in options:
-                return answer
+            word = {"y": "yes", "n": "no"}.get(answer.lower(), answer.lower())
+            if word in words:
+                return words[word]
             if answer.isdecimal() and 0 < int(answer) <= len(values):
                 return values[int(answer) - 1]
-            say(f"{rules.shown(answer)} is not one of the choices. Type a number from 1 to {len(values)}.")
+            if word == "no" and "yes" in words:
+                say("Type the number of the answer to change, or Ctrl-C to stop and keep your answers.")
+            else:
+                say(f"{rules.shown(answer)} is not one of the choices. Type a number from 1 to {len(values)}.")
 
 
 def yes(ask: Screen | Lines, question: str, if_yes: str, if_no: str, default: bool) -> bool:
@@ -167,8 +172,9 @@ def summary(answers: Answers, ask: Screen | Lines) -> str | None:
     print()
     say("Make it? Or choose an answer to change it.")
     marks = {name: f" ({PLACEHOLDER})" if is_placeholder(name, context[name]) else "" for name in NAMES}
-    options = {"": "Make it"} | {name: f"{name}: {context[name]}{marks[name]}" for name in NAMES}
-    return ask.choice(options, "") or None
+    options = {"yes": "Make it"} | {name: f"{name}: {context[name]}{marks[name]}" for name in NAMES}
+    chosen = ask.choice(options, "yes")
+    return None if chosen == "yes" else chosen
 
 
 def interview(answers: Answers, ask: Screen | Lines, keep: Callable[[], None]) -> None:

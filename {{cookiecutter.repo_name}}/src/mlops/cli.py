@@ -1,5 +1,6 @@
 """The stages as commands, the same on a laptop, in the Makefile, in the Polyaxonfiles and in the workflow."""
 
+import gc
 import sys
 from dataclasses import Field, fields
 from pathlib import Path
@@ -31,6 +32,7 @@ class Stages(click.Group):
 
     def invoke(self, context: click.Context):
         processes.exit_on_signals()
+        gc.set_threshold(100_000)  # with the default, 700, a fifth of the time of large imports goes to garbage collection
         try:
             self._check_origin()
             return super().invoke(context)

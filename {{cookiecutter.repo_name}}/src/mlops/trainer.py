@@ -4,6 +4,7 @@ The team's `training.train(job)` is the loop. It asks its Job for epochs and bat
 """
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -204,8 +205,11 @@ def train(
 
 
 def _bucket(name: str):
-    from .artifacts import Bucket  # Google's libraries, only where they are needed
-
+    try:
+        from .artifacts import Bucket  # Google's libraries, only where they are needed
+    except ImportError:
+        install = f"sh src/mlops/platform/install.sh {sys.executable} bucket"
+        raise UserError(f"Google's library for buckets is not installed. Type: {install}") from None
     return Bucket(name)
 
 

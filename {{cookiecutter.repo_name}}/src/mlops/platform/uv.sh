@@ -16,6 +16,10 @@ if ! "$python" -m uv --version >/dev/null 2>&1; then
     rm -f "$lines"
 fi
 
+# As with pip, a home that cannot be written to, of a container or of a service's account, costs only the cache
+cache=$("$python" -m uv cache dir)
+{ mkdir -p "$cache" && [ -w "$cache" ]; } 2>/dev/null || export UV_NO_CACHE=1
+
 settings=$("$python" -m pip config list)
 for pair in index-url:UV_DEFAULT_INDEX extra-index-url:UV_INDEX find-links:UV_FIND_LINKS \
     trusted-host:UV_INSECURE_HOST cert:SSL_CERT_FILE proxy:ALL_PROXY; do
