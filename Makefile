@@ -48,7 +48,7 @@ team: $(VENV)/.has-new ## Make a repository of the template as it is now, and it
 	@git -C $(TEAM_REPOSITORY) -c user.name=template -c user.email=template@localhost commit --quiet --message Start
 	$(MAKE) --no-print-directory -C $(TEAM_REPOSITORY) setup PYTHON=$(TEAM_PYTHON) VENV=$(TEAM_VENV) SERVING_VENV=$(TEAM_SERVING_VENV)
 	@$(MAKE) --no-print-directory -C $(TEAM_REPOSITORY) VENV=$(TEAM_VENV) $(foreach extra,check guide lint test ui,$(TEAM_VENV)/.has-$(extra))
-	@cd $(TEAM_REPOSITORY) && sh src/mlops/platform/install.sh $(TEAM_VENV)/bin/python registry
+	@cd $(TEAM_REPOSITORY) && sh src/mlops/platform/install.sh $(TEAM_VENV)/bin/python registry bucket
 	@$(TEAM_VENV)/bin/python -m pip install --quiet pip==26.1.2 # dependency groups came with 25.1
 	$(TEAM_VENV)/bin/python -m pip install --quiet --group machinery
 

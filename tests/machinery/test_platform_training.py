@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from mlops import processes, runs
+from mlops import processes, runs, trainer
 from mlops.artifacts import Bucket
 from mlops.errors import UserError
 
@@ -131,6 +131,14 @@ def test_a_bucket_that_is_not_there_is_named(storage, tmp_path):
     (tmp_path / "model.pt").write_bytes(b"model")
     with pytest.raises(UserError, match="there is no bucket nothing"):
         Bucket("nothing").upload(tmp_path / "model.pt", "model.pt")
+
+
+def test_where_googles_library_is_missing_the_command_that_installs_it_is_named(team, data_file, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.cloud", None)
+    monkeypatch.delitem(sys.modules, "mlops.artifacts")
+    code = team.code()
+    with pytest.raises(UserError, match=rf"install\.sh {sys.executable} bucket"):
+        trainer.train(code, code.training.hyperparameters(), data_file, bucket="models")
 
 
 @pytest.mark.parametrize("key", [None, "missing.json", "broken.json"])

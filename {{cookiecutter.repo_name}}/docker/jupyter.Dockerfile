@@ -13,7 +13,7 @@ WORKDIR /workspace
 ARG ACCELERATOR=cpu
 COPY --chmod=0644 pyproject.toml requirements.txt ./
 COPY --chmod=0755 src/mlops/platform/install.sh src/mlops/platform/uv.sh /opt/
-RUN sh /opt/install.sh python data train test lint workspace
+RUN sh /opt/install.sh python data train test lint workspace bucket
 
 COPY --chmod=0644 docker/jupyter_server_config.py /etc/jupyter/jupyter_server_config.py
 COPY --chown=2222:2222 pyproject.toml schema.tom[l] ./

@@ -12,7 +12,7 @@ WORKDIR /workspace
 ARG ACCELERATOR=cpu
 COPY --chmod=0644 pyproject.toml requirements.txt ./
 COPY --chmod=0755 src/mlops/platform/install.sh src/mlops/platform/uv.sh /opt/
-RUN sh /opt/install.sh python data train
+RUN sh /opt/install.sh python data train bucket
 
 COPY --chown=2222:2222 pyproject.toml serving-requirements.txt serving.env schema.tom[l] ./
 COPY --chown=2222:2222 src src

@@ -15,7 +15,7 @@ WORKDIR /workspace
 ARG ACCELERATOR=cpu
 COPY --chmod=0644 pyproject.toml requirements.txt ./
 COPY --chmod=0755 src/mlops/platform/install.sh src/mlops/platform/uv.sh /opt/
-RUN sh /opt/install.sh python data train test lint
+RUN sh /opt/install.sh python data train test lint bucket
 
 # code-server brings its own Node.js and needs nothing else of its image.
 COPY --from=code-server /usr/lib/code-server /usr/lib/code-server

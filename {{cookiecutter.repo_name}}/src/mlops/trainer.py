@@ -4,6 +4,7 @@ The team's `training.train(job)` is the loop. It asks its Job for epochs and bat
 """
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -195,9 +196,7 @@ def train(
             return None
         target = None
         if bucket:
-            from .artifacts import Bucket  # Google's libraries, only where they are needed
-
-            target = Bucket(bucket)
+            target = _bucket(bucket)
         with ExitStack() as held:
             if run:
                 held.enter_context(tracking.exclusive_lock(run.folder))
@@ -209,6 +208,15 @@ def train(
                 tracking.save(tracked)
             _train(code, dataset, hyperparameters, tracked, run.checkpoint if run else None, target, echo)
             return tracked.run_uuid
+
+
+def _bucket(name: str):
+    try:
+        from .artifacts import Bucket  # Google's libraries, only where they are needed
+    except ImportError:
+        install = f"sh src/mlops/platform/install.sh {sys.executable} bucket"
+        raise UserError(f"Google's library for buckets is not installed. Type: {install}") from None
+    return Bucket(name)
 
 
 def _resumable(uuid: str, code: Code, dataset: Dataset) -> runs.Run:
