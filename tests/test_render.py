@@ -182,7 +182,7 @@ def test_the_conda_environment_holds_no_second_copy_of_a_version(bake):
     assert environment["dependencies"] == [python, "pip", {"pip": ["-r requirements.txt"]}]
 
 
-def test_every_extra_is_installed_by_setup_a_verb_or_ci_and_a_verb_says_how_large_its_own_is(bake):
+def test_every_extra_is_installed_by_setup_a_verb_ci_or_an_image_and_a_verb_says_how_large_its_own_is(bake):
     repository = bake(ci_provider="GitLab CI")
     extras = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"][
         "optional-dependencies"
@@ -190,7 +190,8 @@ def test_every_extra_is_installed_by_setup_a_verb_or_ci_and_a_verb_says_how_larg
     makefile = (repository / "Makefile").read_text(encoding="utf-8")
     of_verbs = set(re.findall(r"^[a-z-]+: \$\(VENV\)/\.has-([a-z]+) ##", makefile, flags=re.MULTILINE))
     assert of_verbs == set(re.findall(r"^SIZE_([a-z]+) := \d+$", makefile, flags=re.MULTILINE))
-    elsewhere = {"install", "registry", "workspace"}  # the lock's uv; GitLab's images; the jupyter image
+    # The lock's uv; GitLab's images; the jupyter image; the images of training
+    elsewhere = {"install", "registry", "workspace", "bucket"}
     assert set(extras) == of_verbs | {"data", "train"} | elsewhere
 
 
