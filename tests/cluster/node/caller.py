@@ -24,7 +24,8 @@ def ask() -> str:
     if answer.status != 200:
         raise OSError(f"{answer.status}: {content[:80]!r}")
     meta = json.loads(content)["meta"]
-    return " ".join([meta["tags"]["run"], *(f"{router}={way}" for router, way in meta.get("routing", {}).items())])
+    chosen = [f"{node}={way}" for node, way in meta.get("routing", {}).items() if way >= 0]  # -1: not a router
+    return " ".join([meta["tags"]["run"], *chosen])
 
 
 def call() -> None:
