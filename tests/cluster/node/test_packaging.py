@@ -44,12 +44,17 @@ def test_a_killed_controller_repeats_no_step(interrupted):
 
 def test_no_step_writes_the_teams_volume(cluster, submit):
     workflow = submit()
+    selector = f"--selector=workflows.argoproj.io/workflow={workflow.name}"
+
+    def refused() -> bool:
+        """Return whether the step's container cannot write; False while there is none."""
+        touch = (PACKAGING, "--container=main", "--", "touch", "/polyaxon-v1-data/mine")
+        pods = cluster.get("pods", PACKAGING, selector)["items"]
+        done = [cluster("exec", pod["metadata"]["name"], *touch, check=False) for pod in pods]
+        assert all(one.returncode for one in done), "it was written"
+        return any("Read-only file system" in one.stderr for one in done)
+
     try:
-        workflow.wait_for("best")
-        selector = f"--selector=workflows.argoproj.io/workflow={workflow.name}"
-        (pod,) = cluster.get("pods", PACKAGING, selector)["items"]
-        touch = ("--container=main", "--", "touch", "/polyaxon-v1-data/mine")
-        done = cluster("exec", pod["metadata"]["name"], PACKAGING, *touch, check=False)
-        assert "Read-only file system" in done.stderr, done
+        until(refused, 300, "no step was there to ask")
     finally:
         cluster("delete", "workflow", workflow.name, PACKAGING)
