@@ -71,6 +71,11 @@ test-api: $(VENV)/.has-test ## Apply what is rendered to a real API server, with
 	@[ -n "$$KUBECONFIG_FOR_TESTS" ] || tests/cluster/build.sh '$(CLUSTER_CACHE)'
 	$(PYTHON) -m pytest -n 0 tests/cluster $(ARGS)
 
+.PHONY: test-cluster
+test-cluster: $(VENV)/.has-test ## Package, serve and replace models on a cluster with nodes (KUBECONFIG_FOR_TESTS=FILE, ARGS=-rP)
+	@[ -n "$$KUBECONFIG_FOR_TESTS" ] || { echo "test-cluster needs a cluster: type make cluster CONTEXT=NAME in a team's repository, then here make test-cluster TEAM_REPOSITORY=FOLDER KUBECONFIG_FOR_TESTS=FOLDER/build/cluster/kubeconfig" >&2; exit 1; }
+	$(PYTHON) -m pytest -n 0 tests/cluster/node $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.has-lint ## Hold every file to .pre-commit-config.yaml; it mends what it can (ARGS=types for one of its hooks)
 	@PATH="$(abspath $(VENV))/bin:$$PATH" pre-commit run --all-files --show-diff-on-failure $(ARGS)

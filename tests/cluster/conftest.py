@@ -91,14 +91,14 @@ def templates(repository: Path) -> list[tuple[dict, dict]]:
     return [(item, step) for item in found for step in item["spec"]["templates"] if "container" in step]
 
 
-def until(look, seconds: float, what: str):
+def until(look, seconds: float, what: str, pause: float = 0.3):
     """Return the first truth that `look` gives."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = look()
         if found:
             return found
-        time.sleep(0.3)
+        time.sleep(pause)
     raise AssertionError(f"{what} after {seconds} s")
 
 

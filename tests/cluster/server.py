@@ -30,10 +30,13 @@ def free_ports(count: int) -> list[int]:
 
 def kubectl(kubeconfig: Path, *words: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess:
     """Run kubectl on a cluster; a failure shows what kubectl said."""
-    done = subprocess.run(
-        ["kubectl", f"--kubeconfig={kubeconfig}", *words], input=text, capture_output=True, text=True, timeout=300,
-        check=False,
-    )  # fmt: skip
+    for _ in range(5):
+        done = subprocess.run(
+            ["kubectl", f"--kubeconfig={kubeconfig}", *words], input=text, capture_output=True, text=True, timeout=300,
+            check=False,
+        )  # fmt: skip
+        if "Unable to connect to the server" not in done.stderr:  # a busy one did not get it
+            break
     if check and done.returncode:
         raise RuntimeError(f"kubectl {' '.join(words)}: {done.stderr or done.stdout}")
     return done

@@ -17,7 +17,7 @@ import pytest
 from .conftest import SELDON, Cluster, manifests, templates, until
 
 PREFIX = "asia.gcr.io/my-gcp-project/digit-reader"  # of the default answers
-OLD, NEW = (f"{PREFIX}/model@sha256:{digit * 64}" for digit in "ab")
+OLD, NEW, OTHER = (f"{PREFIX}/model@sha256:{digit * 64}" for digit in "abc")
 NAMESPACE = "--namespace=seldon"
 # The program as it is, but for how often it looks and how long Seldon must go on saying Failed
 PROGRAM = "from mlops.platform import deploy, rollout; rollout.PAUSE, rollout.SETTLED = 0.2, {}; deploy.main()"
@@ -56,6 +56,12 @@ class Operator:
         patch = json.dumps({"status": {"observedGeneration": generation, **counts}})
         self.cluster("patch", "deployment", name, NAMESPACE, "--subresource=status", f"--patch={patch}")
 
+    def do_another(self, image: str) -> None:
+        """Deploy as somebody else."""
+        path = "/spec/predictors/0/componentSpecs/0/spec/containers/0/image"
+        patch = json.dumps([{"op": "replace", "path": path, "value": image}])
+        self.cluster("patch", f"seldondeployments.{SELDON}", self.name, NAMESPACE, "--type=json", f"--patch={patch}")
+
     def do_wait(self, seconds: str) -> None:
         time.sleep(float(seconds))
 
@@ -89,8 +95,9 @@ def image_of(cluster: Cluster, name: str) -> str:
     return spec["predictors"][0]["componentSpecs"][0]["spec"]["containers"][0]["image"]
 
 
-SERVES, BACK, LEFT = "serves. Ask it", "was put back", "It is left as it is"
-PATIENCE = {SERVES: (120, 30), BACK: (10, 3), LEFT: (30, 30)}  # seconds: in all, and while Seldon says Failed
+SERVES, BACK, LEFT, ALONE = "serves. Ask it", "before was put back", "It is left as it is", "Nothing was put back"
+# Seconds: in all, and while Seldon says Failed
+PATIENCE = {SERVES: (120, 30), BACK: (10, 3), LEFT: (30, 30), ALONE: (120, 30)}
 STORIES = {
     "all goes well": (HEALTHY, SERVES, NEW),
     "no operator is there, and the state is still the old one's": ([], BACK, OLD),
@@ -101,6 +108,7 @@ STORIES = {
     "Seldon gets over an error of its own": ([*HEALTHY[:2], "state Failed", "wait 1", *HEALTHY[2:]], SERVES, NEW),
     "the new image never gets ready": (HEALTHY[:2], BACK, OLD),
     "Seldon goes on saying Failed": (["state Failed", "wait 4"], BACK, OLD),
+    "somebody else deploys meanwhile": ([*HEALTHY[:2], f"another {OTHER}"], ALONE, OTHER),
     "Seldon fails for good with the new pods running": ([*HEALTHY[:3], "state Failed"], LEFT, NEW),
 }  # fmt: skip
 

@@ -83,8 +83,11 @@ make images IMAGES="$images"
 step "Data and a training run"
 export POLYAXON_CONTEXT_ROOT="$own/polyaxon" POLYAXON_HOST=http://localhost:8117
 kubectl port-forward --namespace=polyaxon-v1 service/polyaxon-polyaxon-gateway 8117:80 >"$own/port-forward.log" &
-trap 'kill $!' EXIT
-until grep -q Forwarding "$own/port-forward.log"; do kill -0 $!; sleep 1; done
+trap 'kill $! 2>/dev/null' EXIT
+until grep -q Forwarding "$own/port-forward.log"; do
+  kill -0 $! 2>/dev/null || fail "Polyaxon's API cannot be reached; kubectl's message is above"
+  sleep 1
+done
 polyaxon project create --name="$name-try" || true # a second time it is there
 polyaxon run -p "$name-try" -f aisg-context/polyaxon/polyaxonfiles/data-prep.yml --watch
 polyaxon run -p "$name-try" -f aisg-context/polyaxon/polyaxonfiles/train.yml --watch

@@ -25,6 +25,7 @@ OWNER, PROJECT = project.OWNER, project.name()
 OUTPUTS = project.outputs()
 STATE = OUTPUTS / "dashboard"
 LOG, PUSHED = STATE / "server.log", STATE / "pushed.json"
+ENDED = ("succeeded", "failed", "stopped")
 START_SECONDS = 90  # it makes its database first
 ENVIRONMENT = {
     "HOME": str(STATE / "home"),  # Polyaxon writes ~/.polyaxon: not into the user's own
@@ -86,20 +87,36 @@ def read_json(file: Path) -> dict | None:
 
 
 def push(client, pushed: dict[str, int]) -> list[str]:
-    """Send the server each run that is new, or has changed, since it was `pushed`; return their names."""
+    """Send the server each run that has ended, or changed, since it was `pushed`; return their names."""
     names = []
     for record in sorted(OUTPUTS.glob("runs/*/run.plx.json"), key=lambda path: path.stat().st_mtime):
         run_uuid, changed = record.parent.name, record.stat().st_mtime_ns
-        if pushed.get(run_uuid) == changed or read_json(record) is None:
+        content = read_json(record)
+        if pushed.get(run_uuid) == changed or content is None or content.get("status") not in ENDED:
             continue
-        run = client(owner=OWNER, project=PROJECT, run_uuid=run_uuid, is_offline=True)
-        run.load_offline_run(path=str(record.parent), run_client=run, reset_project=True, raise_if_not_found=True)
-        with contextlib.redirect_stdout(io.StringIO()):  # a progress bar for each file
-            run.push_offline_run(path=str(record.parent))
+        names.append(send(client, record.parent))
         pushed[run_uuid] = changed
-        names.append(run.run_data.name or run_uuid)
     PUSHED.write_text(json.dumps(pushed), encoding="utf-8")
     return names
+
+
+def send(client, folder: Path) -> str:
+    """Send a run to the server; return its name."""
+    from polyaxon.exceptions import ApiException
+
+    here = {"run_uuid": folder.name, "is_offline": True, "manual_exceptions_handling": True}
+    run = client(owner=OWNER, project=PROJECT, **here)
+    run.load_offline_run(path=str(folder), run_client=run, reset_project=True, raise_if_not_found=True)
+    name = run.run_data.name or folder.name
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # a progress bar for each file
+            run.push_offline_run(path=str(folder))
+    except ApiException as error:
+        if error.status != 400:
+            raise
+        # The server takes a run once: one that was resumed stays there as it was
+        name += f", which the server shows as it was before; to see all anew, remove {STATE}"
+    return name
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

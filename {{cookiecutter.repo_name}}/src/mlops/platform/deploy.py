@@ -68,9 +68,11 @@ class Cluster:
     def look(self, manifest: dict) -> rollout.Look:
         """Return how far the cluster is with a manifest that was applied."""
         name = manifest["metadata"]["name"]
-        status = (self.get(KIND, name) or {}).get("status") or {}
+        deployed = self.get(KIND, name) or manifest
+        status = deployed.get("status") or {}
         rolled_out = rollout.rolled_out(manifest, self.made("deployments.apps", name))
-        return rollout.Look(status.get("state"), status.get("description"), rolled_out)
+        replaced = rollout.images(deployed) != rollout.images(manifest)
+        return rollout.Look(status.get("state"), status.get("description"), rolled_out, replaced)
 
     def troubles(self, name: str) -> str:
         """Return why a deployment's pods do not run, as far as this account may see it."""
@@ -201,6 +203,8 @@ def roll_out(cluster: Cluster, manifest: dict, before: dict | None, timeout: flo
         return
     why = f"{seen}. {cluster.troubles(name)}"
     hint = f"See kubectl --namespace={NAMESPACE} describe sdep {name} and its pods' logs."
+    if seen.replaced:
+        raise UserError(f"Another image was deployed meanwhile, by somebody else. Nothing was put back. {hint}")
     if seen.rolled_out:
         raise UserError(f"Its pods run, but {seen}: it may get no requests. It is left as it is. {hint}")
     if before is None:

@@ -20,6 +20,7 @@ class Look(NamedTuple):
     state: str | None
     description: str | None
     rolled_out: bool
+    replaced: bool = False  # somebody else has deployed since
 
     @property
     def serves(self) -> bool:
@@ -32,11 +33,16 @@ class Look(NamedTuple):
 
 def rolled_out(manifest: dict, deployments: list[dict]) -> bool:
     """Return whether Seldon's Deployments run the images of a manifest and no others, and all pods are available."""
-    components = (component for one in manifest["spec"]["predictors"] for component in one["componentSpecs"])
-    wanted = _images(component["spec"] for component in components)
+    wanted = images(manifest)
     there = _images(one["spec"]["template"]["spec"] for one in deployments)
     there = [(name, image) for name, image in there if name in dict(wanted)]  # Seldon adds a container of its own
     return there == wanted and all(map(_complete, deployments))
+
+
+def images(manifest: dict) -> list[tuple[str, str]]:
+    """Return the containers of a manifest, each with its image."""
+    components = (component for one in manifest["spec"]["predictors"] for component in one["componentSpecs"])
+    return _images(component["spec"] for component in components)
 
 
 def _images(pods: Iterable[dict]) -> list[tuple[str, str]]:
@@ -62,7 +68,7 @@ def troubles(made: list[dict]) -> str:
 
 
 def wait(look: Callable[[], Look], timeout: float) -> Look:
-    """Wait until it serves, Seldon goes on saying Failed, or the time is over; return the last look.
+    """Wait until it serves or is replaced, Seldon goes on saying Failed, or the time is over; return the last look.
 
     Raises:
         UserError: the cluster cannot be asked when the time is over.
@@ -78,6 +84,6 @@ def wait(look: Callable[[], Look], timeout: float) -> Look:
                 raise
         else:
             failed = (failed or now) if seen.state == "Failed" and not seen.rolled_out else None
-            if seen.serves or over or (failed and now - failed >= SETTLED):
+            if seen.serves or seen.replaced or over or (failed and now - failed >= SETTLED):
                 return seen
         time.sleep(PAUSE)
