@@ -6,13 +6,21 @@ YAML's syntax, Dockerfiles, shell scripts and CI's files are judged by `make lin
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from ..errors import UserError
 
-CHECKS = ("polyaxonfiles", "kubernetes", "names", "argo", "seldon", "conda")
+CHECKS = {  # the module and the function of each
+    "polyaxonfiles": (".check_polyaxon", "check_polyaxonfiles"),
+    "kubernetes": (".check_kubernetes", "check_manifests"),
+    "names": (".check_kubernetes", "check_names"),
+    "argo": (".check_argo", "check_argo"),
+    "seldon": (".check_seldon", "check_seldon"),
+    "conda": (".check", "check_conda"),
+}
 
 
 def run(root: Path, names: Sequence[str], stages: click.Group) -> bool:
@@ -44,27 +52,11 @@ def run(root: Path, names: Sequence[str], stages: click.Group) -> bool:
 
 def _find(name: str, root: Path, stages: click.Group) -> Iterable[str]:
     """Return the findings of one of CHECKS; only then its tool is imported, which may be missing."""
-    match name:
-        case "polyaxonfiles":
-            from .check_polyaxon import check_polyaxonfiles
-
-            return check_polyaxonfiles(root, stages)
-        case "argo":
-            from .check_argo import check_argo
-
-            return check_argo(root, stages)
-        case "seldon":
-            from .check_seldon import check_seldon
-
-            return check_seldon(root, stages)
-        case "conda":
-            return _check_conda(root)
-    from . import check_kubernetes
-
-    return check_kubernetes.check_names(root) if name == "names" else check_kubernetes.check_manifests(root, stages)
+    module, function = CHECKS[name]
+    return getattr(import_module(module, __package__), function)(root, stages)
 
 
-def _check_conda(root: Path) -> Iterator[str]:
+def check_conda(root: Path, _: click.Group) -> Iterator[str]:
     """Yield the packages that conda itself would refuse; pip's are in pyproject.toml."""
     import yaml
     from rattler import MatchSpec

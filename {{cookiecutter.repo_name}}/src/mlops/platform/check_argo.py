@@ -16,7 +16,12 @@ from .check_kubernetes import Fault, documents, faults, findings, leaves, pod_fa
 
 ARGO = Path("aisg-context/argo")
 KINDS = {"Workflow": models.Workflow, "WorkflowTemplate": models.WorkflowTemplate}
-OF_THE_WORKFLOW = {f"workflow.{name}" for name in ("name", "namespace", "uid", "status", "failures")}
+# Variables that need no declaration, and expressions, which Argo evaluates
+ALWAYS_KNOWN = re.compile(
+    r"=.*|retries|lastRetry\..+|(pod|node)\.name|workflow\.((annotations|labels|creationTimestamp)\..+|creationTimestamp|duration"
+    r"|failures|mainEntrypoint|name|namespace|parameters|priority|scheduledTime|serviceAccountName|status|uid)"
+)
+RESULTS = ("outputs.result", "status", "id", "exitCode", "startedAt", "finishedAt")  # of a step, without declaration
 # The fields of an Argo template and of a workflow's spec that a pod has under the same name
 OF_A_POD = ("securityContext", "imagePullSecrets", "serviceAccountName", "automountServiceAccountToken")
 
@@ -32,7 +37,6 @@ def check_argo(root: Path, stages: click.Group) -> Iterator[str]:
     templates = {name: spec for _, name, spec in valid if "templates" in spec}
     for path, _, spec in valid:
         if "templates" in spec:
-            yield from findings(path, faults({"spec": spec}, "rules.yml#/WorkflowTemplate"))
             yield from findings(path, _reference_faults(spec))
             yield from findings(path, _pod_faults(root, spec, stages))
         else:
@@ -45,6 +49,7 @@ def _field_faults(document: dict) -> Iterator[Fault]:
     if model is None or document.get("apiVersion") != "argoproj.io/v1alpha1":
         yield "kind", f"{document.get('apiVersion')} {document.get('kind')} is not one of Argo's"
         return
+    yield from faults(document, "rules.yml#/workflow")
     try:
         model.model_validate(document, extra="forbid")  # the models as shipped ignore unknown fields
     except pydantic.ValidationError as error:
@@ -74,8 +79,6 @@ def _mismatches(called: str, given: dict[str, dict], taken: dict[str, dict]) -> 
 def _reference_faults(spec: dict) -> Iterator[Fault]:
     """Yield what a workflow template names and does not have: templates, parameters, outputs."""
     templates = {item.get("name"): item for item in spec["templates"]}
-    if len(templates) < len(spec["templates"]):
-        yield "spec.templates", "two have the same name"
     for field in ("entrypoint", *({"onExit"} & spec.keys())):
         if spec.get(field) not in templates:
             yield f"spec.{field}", _no_template(spec.get(field), templates)
@@ -86,8 +89,7 @@ def _reference_faults(spec: dict) -> Iterator[Fault]:
             yield f"spec.arguments.parameters.{name}", f"{item['value']} is not one of {', '.join(map(str, allowed))}"
     for number, template in enumerate(spec["templates"]):
         place = f"spec.templates.{number}"
-        known = OF_THE_WORKFLOW | {f"workflow.parameters.{name}" for name in parameters}
-        known |= {f"inputs.parameters.{name}" for name in _parameters(template, "inputs")}
+        known = {f"workflow.parameters.{name}" for name in parameters} | {f"inputs.parameters.{name}" for name in _parameters(template, "inputs")}
         yield from _retry_faults(template, place)
         yield from _step_faults(template, place, templates, known)
         yield from _tag_faults({key: value for key, value in template.items() if key != "steps"}, place, known)
@@ -116,9 +118,10 @@ def _step_faults(template: dict, place: str, templates: dict[str, dict], known: 
                 continue
             for message in _mismatches(step["template"], _parameters(step, "arguments"), _parameters(called, "inputs")):
                 yield field, message
-            yield from _tag_faults(step, field, known)
+            items = {"item"} if {"withItems", "withParam", "withSequence"} & step.keys() else set()
+            yield from _tag_faults(step, field, known | items)
             results = [f"outputs.parameters.{name}" for name in _parameters(called, "outputs")]
-            made |= {f"steps.{step.get('name')}.{result}" for result in (*results, "outputs.result", "status", "id")}
+            made |= {f"steps.{step.get('name')}.{result}" for result in (*results, *RESULTS)}
         known = known | made
 
 
@@ -126,7 +129,7 @@ def _tag_faults(value, place: str, known: set[str]) -> Iterator[Fault]:
     """Yield each name in double braces that is not known there."""
     for field, text in leaves(value, place):
         for tag in re.findall(r"\{\{(.*?)\}\}", text) if isinstance(text, str) else ():
-            if tag.strip() not in known:
+            if tag.strip() not in known and not ALWAYS_KNOWN.fullmatch(tag.strip()):
                 yield field, f"{tag} in double braces is not known here"
 
 

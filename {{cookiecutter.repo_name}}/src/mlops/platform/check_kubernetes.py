@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 from kubernetes_validate import utils as kubernetes
 from referencing import Registry, Resource
 
@@ -26,10 +26,14 @@ NAMES = {
     r"(.*\.)?serviceAccountName": "ServiceAccount",
     r"(.*\.)?(claimName|volumeClaim)": "PersistentVolumeClaim",
     r"(.*\.)?workflowTemplateRef\.name": "WorkflowTemplate",
+    r"metadata\.namespace": "Namespace",
 }
+OF_CHARTS = ("argo", "istio-system", "seldon-system")  # namespaces that Helm makes
 Pod = tuple[str, dict, set]  # namespace, labels, ports
 BASE = "https://kubernetes.io/api/"  # of the references between Kubernetes' schemas
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+DEFAULTS = {"protocol": "TCP"}  # of the fields by which the API server tells the items of a list apart
+FORMATS = FormatChecker(())
 Fault = tuple[str, str]  # the field, and what is wrong with it
 
 
@@ -76,7 +80,7 @@ def _service_faults(item: dict, pods: list[Pod]) -> Iterator[Fault]:
             yield f"spec.ports.{number}.targetPort", f"no container of these pods has a port {target}"
 
 
-def check_names(root: Path) -> Iterator[str]:
+def check_names(root: Path, _: click.Group) -> Iterator[str]:
     """Check that each secret, account, claim, role and workflow template that a file names is in that namespace.
 
     Secrets are made by hand: pyproject.toml lists them, under [tool.cluster.secrets].
@@ -86,6 +90,7 @@ def check_names(root: Path) -> Iterator[str]:
     made = {("Secret", name, space) for space, names in project.cluster(root)["secrets"].items() for name in names}
     objects = [(item["kind"], item["metadata"]) for _, item in files if "metadata" in item]
     made |= {(kind, metadata.get("name"), metadata.get("namespace", usual)) for kind, metadata in objects}
+    made |= {("Namespace", name, usual) for name in OF_CHARTS}
     for path, document in files:
         for field, kind, name, namespace in _named(document, usual):
             known = (kind, name, namespace) in made or (kind, name) == ("ServiceAccount", "default")
@@ -100,7 +105,7 @@ def _named(document: dict, usual: str) -> Iterator[tuple[str, str, str, str]]:
     for field, value in leaves(document):
         for pattern, kind in NAMES.items():
             if re.fullmatch(pattern, field):
-                yield field, kind, str(value), namespace
+                yield field, kind, str(value), usual if kind == "Namespace" else namespace
     typed = [(f"subjects.{number}", item) for number, item in enumerate(document.get("subjects") or [])]
     for field, item in [("roleRef", document.get("roleRef") or {}), *typed]:
         if item.get("kind") in ("Role", "ServiceAccount"):
@@ -130,6 +135,24 @@ def leaves(value, field: str = "") -> Iterator[tuple[str, object]]:
         yield from leaves(inner, f"{field}.{key}".lstrip("."))
 
 
+@FORMATS.checks("int32")
+def _is_int32(value: object) -> bool:
+    return not isinstance(value, int) or abs(value) < 2**31
+
+
+def _repeated(validator, keys: list[str], items: object, schema: dict) -> Iterator[ValidationError]:
+    """Yield where two items of a list have the same keys, by which the API server tells them apart."""
+    found: list[list] = []
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, dict):
+            found.append([item.get(key, DEFAULTS.get(key)) for key in keys])
+            if found[-1] in found[:-1]:
+                yield ValidationError(f"two have the same {' and '.join(keys)}: {', '.join(map(str, found[-1]))}")
+
+
+Validator = validators.extend(Draft202012Validator, {"x-kubernetes-list-map-keys": _repeated})
+
+
 @cache
 def schemas() -> tuple[Registry, dict[tuple[str, str], str]]:
     """Return all schemas, and the reference to the one of each apiVersion and kind of Kubernetes."""
@@ -138,8 +161,8 @@ def schemas() -> tuple[Registry, dict[tuple[str, str], str]]:
     file = f"kubernetes-json-schema/v{version}-local-strict/_definitions.json"
     content = kubernetes.schema_contents(file, version)
     known = content["$defs"]
-    for name, added in rules["kubernetes"].items():
-        known[name] = {**known[name], "allOf": [added]}
+    for name, schema in known.items():
+        schema["allOf"] = [{"patternProperties": rules["fields"]}, rules["kubernetes"].get(name, {})]
     kinds = {
         (f"{kind['group']}/{kind['version']}".lstrip("/"), kind["kind"]): f"_definitions.json#/$defs/{name}"
         for name, schema in known.items()
@@ -153,7 +176,7 @@ def schemas() -> tuple[Registry, dict[tuple[str, str], str]]:
 def faults(value, reference: str) -> Iterator[Fault]:
     """Yield where a value breaks the schema that a reference names, such as rules.yml#/labels."""
     registry, _ = schemas()
-    for error in Draft202012Validator({"$ref": BASE + reference}, registry=registry).iter_errors(value):
+    for error in Validator({"$ref": BASE + reference}, registry=registry, format_checker=FORMATS).iter_errors(value):
         said = error.message
         if error.validator not in ("additionalProperties", "type"):
             said = error.schema.get("message", said).replace("{}", str(error.instance))
@@ -167,6 +190,7 @@ def manifest_faults(manifest: dict) -> Iterator[Fault]:
     if kind not in known:
         yield "kind", f"Kubernetes has no {kind[0]} {kind[1]}"
         return
+    yield from faults(manifest, "rules.yml#/object")
     yield from faults(manifest, known[kind])
 
 

@@ -43,7 +43,6 @@ def _faults(root: Path, manifest: dict, stages: click.Group) -> Iterator[Fault]:
     shares = [one.get("traffic", 0) for _, one in predictors if not one.get("shadow")]
     if sum(shares) != 100 and (len(shares) > 1 or sum(shares)):  # one alone may leave it out
         yield "spec.predictors", f"the traffic of those that are not a shadow adds up to {sum(shares)}, not 100"
-    yield from _repeated_names(predictors)
     for place, predictor in predictors:
         for field, message in _predictor_faults(root, predictor, transport, stages):
             yield f"{place}.{field}", message
