@@ -54,7 +54,7 @@ def files(repository: Path, part: str) -> dict[str, list]:
     """Return the documents of each file, the patches of kustomizations read too. Istio's gateway has no CRD here."""
     found = {}
     for path in sorted((repository / CONTEXT / part).rglob("*.yml")):
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        documents = list(yaml.load_all(path.read_text(encoding="utf-8"), yaml.CSafeLoader))  # fast: they are read often
         for patch in (one for document in documents for one in document.get("patches", [])):
             patch["patch"] = yaml.safe_load(patch["patch"])
         if path.name != "gateway.yml":
@@ -69,7 +69,7 @@ def text_of(documents: list) -> str:
         for patch in patches:
             if isinstance(patch, dict) and isinstance(patch.get("patch"), list):
                 patch["patch"] = yaml.safe_dump(patch["patch"], sort_keys=False)
-    return yaml.safe_dump_all(documents, sort_keys=False).replace(AGAIN, "")
+    return yaml.dump_all(documents, Dumper=yaml.CSafeDumper, sort_keys=False).replace(AGAIN, "")
 
 
 def fields(value: Any, before: Field = ()) -> Iterator[Field]:

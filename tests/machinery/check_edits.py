@@ -16,9 +16,7 @@ from pathlib import Path
 import yaml
 from digit_reader.__main__ import TEAM
 from mlops import cli, project
-from mlops.platform import check, compilation
-from polyaxon._deploy.reader import read
-from polyaxon._polyaxonfile.specs.libs import engine
+from mlops.platform import check
 
 # Those that read the part; what the others say does not depend on it
 CHECKS = {
@@ -44,6 +42,10 @@ def checked(root: Path, part: str) -> tuple[bool, str]:
 
 def compiled(root: Path, edited: Path) -> dict:
     """Return the pods that Polyaxon itself, without our strictness, makes of an edited file, or why it refuses it."""
+    from mlops.platform import compilation  # takes seconds
+    from polyaxon._deploy.reader import read
+    from polyaxon._polyaxonfile.specs.libs import engine
+
     ours, engine.get_engine = engine.get_engine, compilation._lenient_engine
     try:
         read(str(root / project.POLYAXON / "polyaxon-config.yml"))

@@ -1,7 +1,6 @@
-"""The check of Argo's files: by Argo's own models with unknown fields forbidden, and by what they refer to.
+"""The check of Argo's files: by Argo's own models, with unknown fields forbidden, and by what they refer to.
 
-A model knows the fields, not whether the step or parameter that is named exists: Argo says that when the workflow is
-submitted, or after it has run for an hour.
+Argo itself says that a step or parameter does not exist when the workflow is submitted, or after an hour.
 """
 
 import re
@@ -45,7 +44,7 @@ def check_argo(root: Path, stages: click.Group) -> Iterator[str]:
 
 def _field_faults(document: dict) -> Iterator[Fault]:
     """Yield unknown fields, and values of another type."""
-    model = KINDS.get(document.get("kind", ""))
+    model = KINDS.get(str(document.get("kind")))
     if model is None or document.get("apiVersion") != "argoproj.io/v1alpha1":
         yield "kind", f"{document.get('apiVersion')} {document.get('kind')} is not one of Argo's"
         return
@@ -89,7 +88,8 @@ def _reference_faults(spec: dict) -> Iterator[Fault]:
             yield f"spec.arguments.parameters.{name}", f"{item['value']} is not one of {', '.join(map(str, allowed))}"
     for number, template in enumerate(spec["templates"]):
         place = f"spec.templates.{number}"
-        known = {f"workflow.parameters.{name}" for name in parameters} | {f"inputs.parameters.{name}" for name in _parameters(template, "inputs")}
+        known = {f"workflow.parameters.{name}" for name in parameters}
+        known |= {f"inputs.parameters.{name}" for name in _parameters(template, "inputs")}
         yield from _retry_faults(template, place)
         yield from _step_faults(template, place, templates, known)
         yield from _tag_faults({key: value for key, value in template.items() if key != "steps"}, place, known)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import click
 import yaml
-from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
-from kubernetes_validate import utils as kubernetes
+from jsonschema import Draft202012Validator, ValidationError, validators
+from kubernetes.utils import parse_quantity
+from kubernetes_validate import utils as shipped
 from referencing import Registry, Resource
 
 from .. import project
@@ -32,25 +33,28 @@ OF_CHARTS = ("argo", "istio-system", "seldon-system")  # namespaces that Helm ma
 Pod = tuple[str, dict, set]  # namespace, labels, ports
 BASE = "https://kubernetes.io/api/"  # of the references between Kubernetes' schemas
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
-DEFAULTS = {"protocol": "TCP"}  # of the fields by which the API server tells the items of a list apart
-FORMATS = FormatChecker(())
 Fault = tuple[str, str]  # the field, and what is wrong with it
 
 
 def check_manifests(root: Path, stages: click.Group) -> Iterator[str]:
     """Check each object under aisg-context/k8s by Kubernetes' schemas, its pods, and whether a service finds pods."""
-    files = list(documents(root, KUBERNETES))
+    valid = []
+    for path, item in documents(root, KUBERNETES):
+        kind = str(item.get("apiVersion")), str(item.get("kind"))
+        wrong = [("kind", f"Kubernetes has no {' '.join(kind)}")]
+        if kind in schemas()[1]:
+            wrong = [*faults(item, "rules.yml#/object"), *faults(item, schemas()[1][kind])]
+        yield from findings(path, wrong)
+        valid += [] if wrong else [(path, item)]
     served = yaml.safe_load((root / SERVED).read_text(encoding="utf-8"))
-    pods = [_pod(item, item["spec"]["template"]) for _, item in files if item["kind"] == "Deployment"]
+    pods = [_pod(item, item["spec"]["template"]) for _, item in valid if item["kind"] == "Deployment"]
     pods.append(_pod(served, served["spec"]["predictors"][0]["componentSpecs"][0]))
     pods[-1][1][SELDON_LABEL] = served["metadata"]["name"]
-    for path, item in files:
-        wrong = list(manifest_faults(item))
-        if not wrong and item["kind"] in ("Deployment", "Job"):
-            wrong = list(_template_faults(root, item["spec"], stages))
-        elif not wrong and item["kind"] == "Service":
-            wrong = list(_service_faults(item, pods))
-        yield from findings(path, wrong)
+    for path, item in valid:
+        if item["kind"] in ("Deployment", "Job"):
+            yield from findings(path, _template_faults(root, item["spec"], stages))
+        elif item["kind"] == "Service":
+            yield from findings(path, _service_faults(item, pods))
 
 
 def _pod(item: dict, template: dict) -> Pod:
@@ -135,19 +139,14 @@ def leaves(value, field: str = "") -> Iterator[tuple[str, object]]:
         yield from leaves(inner, f"{field}.{key}".lstrip("."))
 
 
-@FORMATS.checks("int32")
-def _is_int32(value: object) -> bool:
-    return not isinstance(value, int) or abs(value) < 2**31
-
-
 def _repeated(validator, keys: list[str], items: object, schema: dict) -> Iterator[ValidationError]:
-    """Yield where two items of a list have the same keys, by which the API server tells them apart."""
+    """Yield the items of a list that have the same keys as one before: the API server tells them apart by these."""
     found: list[list] = []
-    for item in items if isinstance(items, list) else ():
-        if isinstance(item, dict):
-            found.append([item.get(key, DEFAULTS.get(key)) for key in keys])
-            if found[-1] in found[:-1]:
-                yield ValidationError(f"two have the same {' and '.join(keys)}: {', '.join(map(str, found[-1]))}")
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        values = [item.get(key) for key in keys] if isinstance(item, dict) else []
+        if values and values in found:
+            yield ValidationError(f"{' '.join(map(str, values))} is used twice", path=[number, keys[0]])
+        found.append(values)
 
 
 Validator = validators.extend(Draft202012Validator, {"x-kubernetes-list-map-keys": _repeated})
@@ -157,9 +156,9 @@ Validator = validators.extend(Draft202012Validator, {"x-kubernetes-list-map-keys
 def schemas() -> tuple[Registry, dict[tuple[str, str], str]]:
     """Return all schemas, and the reference to the one of each apiVersion and kind of Kubernetes."""
     rules = yaml.safe_load(Path(__file__).with_name("rules.yml").read_text(encoding="utf-8"))
-    version = kubernetes.latest_version()
+    version = shipped.latest_version()
     file = f"kubernetes-json-schema/v{version}-local-strict/_definitions.json"
-    content = kubernetes.schema_contents(file, version)
+    content = shipped.schema_contents(file, version)
     known = content["$defs"]
     for name, schema in known.items():
         schema["allOf"] = [{"patternProperties": rules["fields"]}, rules["kubernetes"].get(name, {})]
@@ -176,22 +175,11 @@ def schemas() -> tuple[Registry, dict[tuple[str, str], str]]:
 def faults(value, reference: str) -> Iterator[Fault]:
     """Yield where a value breaks the schema that a reference names, such as rules.yml#/labels."""
     registry, _ = schemas()
-    for error in Validator({"$ref": BASE + reference}, registry=registry, format_checker=FORMATS).iter_errors(value):
+    for error in Validator({"$ref": BASE + reference}, registry=registry).iter_errors(value):
         said = error.message
         if error.validator not in ("additionalProperties", "type"):
             said = error.schema.get("message", said).replace("{}", str(error.instance))
         yield ".".join(map(str, error.absolute_path)), said
-
-
-def manifest_faults(manifest: dict) -> Iterator[Fault]:
-    """Yield what Kubernetes would refuse in an object of its own."""
-    kind = (manifest.get("apiVersion"), manifest.get("kind"))
-    _, known = schemas()
-    if kind not in known:
-        yield "kind", f"Kubernetes has no {kind[0]} {kind[1]}"
-        return
-    yield from faults(manifest, "rules.yml#/object")
-    yield from faults(manifest, known[kind])
 
 
 def pod_faults(root: Path, pod: dict, stages: click.Group) -> Iterator[Fault]:
@@ -212,6 +200,10 @@ def pod_faults(root: Path, pod: dict, stages: click.Group) -> Iterator[Fault]:
                 port = ((container.get(probe) or {}).get(action) or {}).get("port")
                 if port is not None and port not in known and (known or isinstance(port, str)):
                     yield f"{field}.{probe}.{action}.port", f"the container has no port {port}"
+        resources = {key: value or {} for key, value in (container.get("resources") or {}).items()}
+        for name in resources.get("requests", {}).keys() & resources.get("limits", {}).keys():
+            if parse_quantity(resources["requests"][name]) > parse_quantity(resources["limits"][name]):
+                yield f"{field}.resources.requests.{name}", "it is more than the limit"
         for message in _image(root, container.get("image", "")):
             yield f"{field}.image", message
         for message in _command(root, [*(container.get("command") or []), *(container.get("args") or [])], stages):
