@@ -38,8 +38,10 @@ def check_argo(root: Path, stages: click.Group) -> Iterator[str]:
         if "templates" in spec:
             yield from findings(path, _reference_faults(spec))
             yield from findings(path, _pod_faults(root, spec, stages))
-        else:
-            yield from findings(path, _submission_faults(spec, templates))
+        elif spec["workflowTemplateRef"].get("name") in templates:
+            name = spec["workflowTemplateRef"]["name"]
+            messages = _mismatches(name, _parameters(spec, "arguments"), _parameters(templates[name], "arguments"))
+            yield from findings(path, (("spec.arguments.parameters", message) for message in messages))
 
 
 def _field_faults(document: dict) -> Iterator[Fault]:
@@ -55,15 +57,6 @@ def _field_faults(document: dict) -> Iterator[Fault]:
         for problem in error.errors():
             message = "there is no such field" if problem["type"] == "extra_forbidden" else problem["msg"]
             yield ".".join(map(str, problem["loc"])), message
-
-
-def _submission_faults(spec: dict, templates: dict[str, dict]) -> Iterator[Fault]:
-    """Yield parameters that the workflow template does not have, and those that are given no value."""
-    name = (spec.get("workflowTemplateRef") or {}).get("name", "")
-    if name in templates:
-        given, taken = _parameters(spec, "arguments"), _parameters(templates[name], "arguments")
-        for message in _mismatches(name, given, taken):
-            yield "spec.arguments.parameters", message
 
 
 def _mismatches(called: str, given: dict[str, dict], taken: dict[str, dict]) -> Iterator[str]:
@@ -102,16 +95,19 @@ def _retry_faults(template: dict, place: str) -> Iterator[Fault]:
     seconds = sum(int(number) * {"h": 3600, "m": 60}.get(unit, 1) for number, unit in parts)
     deadline = template.get("activeDeadlineSeconds", 0)
     if parts and seconds <= deadline:
-        rule = f"it must be longer than one try may take, {deadline} s (activeDeadlineSeconds)"
-        yield f"{place}.retryStrategy.backoff.maxDuration", f"{longest} leaves no time for a second try; {rule}"
+        rule = f"no time for a second try: one may take {deadline} s (activeDeadlineSeconds)"
+        yield f"{place}.retryStrategy.backoff.maxDuration", f"{longest} leaves {rule}"
 
 
 def _step_faults(template: dict, place: str, templates: dict[str, dict], known: set[str]) -> Iterator[Fault]:
     """Yield steps that call an unknown template, give it other parameters, or read what no earlier step made."""
+    names = [step.get("name") for group in template.get("steps") or [] for step in group]
     for number, group in enumerate(template.get("steps") or []):
         made = set()
         for step in group:
             field = f"{place}.steps.{number}.{step.get('name')}"
+            if names.count(step.get("name")) > 1:
+                yield field, "another step has the same name"
             called = templates.get(step.get("template"))
             if called is None:
                 yield field, _no_template(step.get("template"), templates)

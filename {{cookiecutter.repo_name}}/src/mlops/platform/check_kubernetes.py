@@ -32,7 +32,6 @@ NAMES = {
 OF_CHARTS = ("argo", "istio-system", "seldon-system")  # namespaces that Helm makes
 Pod = tuple[str, dict, set]  # namespace, labels, ports
 BASE = "https://kubernetes.io/api/"  # of the references between Kubernetes' schemas
-PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 Fault = tuple[str, str]  # the field, and what is wrong with it
 
 
@@ -85,10 +84,7 @@ def _service_faults(item: dict, pods: list[Pod]) -> Iterator[Fault]:
 
 
 def check_names(root: Path, _: click.Group) -> Iterator[str]:
-    """Check that each secret, account, claim, role and workflow template that a file names is in that namespace.
-
-    Secrets are made by hand: pyproject.toml lists them, under [tool.cluster.secrets].
-    """
+    """Check that what a file names is in its namespace; pyproject.toml lists the secrets, which are made by hand."""
     files = list(documents(root, CONTEXT))
     usual = next(document["namespace"] for path, document in files if path.name == "polyaxon-config.yml")
     made = {("Secret", name, space) for space, names in project.cluster(root)["secrets"].items() for name in names}
@@ -125,9 +121,19 @@ def findings(path: Path, faults: Iterable[Fault]) -> Iterator[str]:
 def documents(root: Path, folder: Path) -> Iterator[tuple[Path, dict]]:
     """Yield each YAML document under a folder of the repository, with its file."""
     for path in sorted((root / folder).rglob("*.yml")):
-        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+        for document in yaml.load_all(path.read_text(encoding="utf-8"), _Loader):
             if document:
                 yield path.relative_to(root), document
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, as the API server does."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [str(key.value) for key, _ in node.value]
+        if len(set(keys)) < len(keys):
+            raise yaml.MarkedYAMLError(problem="a key is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def leaves(value, field: str = "") -> Iterator[tuple[str, object]]:
@@ -195,11 +201,10 @@ def pod_faults(root: Path, pod: dict, stages: click.Group) -> Iterator[Fault]:
             if mount["name"] not in volumes:
                 yield f"{field}.volumeMounts.{place}", f"no volume is called {mount['name']}"
         known = ports(container)
-        for probe in PROBES:
-            for action in ("httpGet", "tcpSocket"):
-                port = ((container.get(probe) or {}).get(action) or {}).get("port")
-                if port is not None and port not in known and (known or isinstance(port, str)):
-                    yield f"{field}.{probe}.{action}.port", f"the container has no port {port}"
+        for place, port in leaves(container):
+            probed = re.fullmatch(r"\w+Probe\.(httpGet|tcpSocket)\.port", place)
+            if probed and port not in known and (known or isinstance(port, str)):
+                yield f"{field}.{place}", f"the container has no port {port}"
         resources = {key: value or {} for key, value in (container.get("resources") or {}).items()}
         for name in resources.get("requests", {}).keys() & resources.get("limits", {}).keys():
             if parse_quantity(resources["requests"][name]) > parse_quantity(resources["limits"][name]):

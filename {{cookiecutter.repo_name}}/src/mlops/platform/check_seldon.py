@@ -71,7 +71,7 @@ def _graph_faults(nodes: list[Placed], containers: list[Placed], transport: str)
             yield f"{field}.name", f"{container['name']} is used twice"
     for field, node in nodes:
         if "implementation" not in node and node["name"] not in there:
-            yield f"{field}.name", f"no container is called {node['name']}; there are {', '.join(there)}"
+            yield f"{field}.name", f"no container is called {node['name']}; there are {', '.join(map(str, there))}"
         if called.count(node["name"]) > 1:
             yield f"{field}.name", f"{node['name']} is used twice"
         count = len(node.get("children", []))
