@@ -24,12 +24,7 @@ CHECKS = {  # the module and the function of each
 
 
 def run(root: Path, names: Sequence[str], stages: click.Group) -> bool:
-    """Check the files for the cluster; print the findings and return whether there are none.
-
-    Args:
-        names: of CHECKS; none: all of them.
-        stages: the command line that `python -m PACKAGE` has in the images.
-    """
+    """Print the findings of these of CHECKS, or of all; return whether there are none. `stages` are the commands."""
     good = True
     for name in names or CHECKS:
         try:

@@ -20,7 +20,6 @@ from .. import project
 
 CONTEXT, KUBERNETES = Path("aisg-context"), Path("aisg-context/k8s")
 SERVED = Path("aisg-context/seldon/base/deployment.yml")
-SELDON_LABEL = "seldon-deployment-id"  # which Seldon puts on the pods of a deployment
 # A field that names an object of the same namespace, and that object's kind
 NAMES = {
     r"(.*\.)?(secretName|secretKeyRef\.name|imagePullSecrets\.\d+(\.name)?)": "Secret",
@@ -48,7 +47,7 @@ def check_manifests(root: Path, stages: click.Group) -> Iterator[str]:
     served = yaml.safe_load((root / SERVED).read_text(encoding="utf-8"))
     pods = [_pod(item, item["spec"]["template"]) for _, item in valid if item["kind"] == "Deployment"]
     pods.append(_pod(served, served["spec"]["predictors"][0]["componentSpecs"][0]))
-    pods[-1][1][SELDON_LABEL] = served["metadata"]["name"]
+    pods[-1][1]["seldon-deployment-id"] = served["metadata"]["name"]  # Seldon labels the pods of a deployment so
     for path, item in valid:
         if item["kind"] in ("Deployment", "Job"):
             yield from findings(path, _template_faults(root, item["spec"], stages))
