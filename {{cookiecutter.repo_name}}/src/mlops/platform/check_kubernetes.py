@@ -120,9 +120,8 @@ def findings(path: Path, faults: Iterable[Fault]) -> Iterator[str]:
 def documents(root: Path, folder: Path) -> Iterator[tuple[Path, dict]]:
     """Yield each YAML document under a folder of the repository, with its file."""
     for path in sorted((root / folder).rglob("*.yml")):
-        for document in yaml.load_all(path.read_text(encoding="utf-8"), _Loader):
-            if document:
-                yield path.relative_to(root), document
+        with path.open(encoding="utf-8") as file:
+            yield from ((path.relative_to(root), document) for document in yaml.load_all(file, _Loader) if document)
 
 
 class _Loader(yaml.SafeLoader):
