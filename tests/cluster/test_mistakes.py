@@ -42,11 +42,18 @@ def checked(python: Path, repository: Path, edits: list[Edit]) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def judged(bake, fresh_kubeconfig) -> list[Judged]:
+def python() -> Path:
+    """The Python of a repository's working environment, which has the tools of `make check`."""
+    found = Path(os.environ.get("TEAM_VENV", "")) / "bin/python"
+    if not found.is_file():
+        pytest.skip("NOT CHECKED: TEAM_VENV names no environment made by `make setup`; type: make team")
+    return found
+
+
+@pytest.fixture(scope="module")
+def judged(python, bake, fresh_kubeconfig) -> list[Judged]:
     """Each mistake and each valid edit, judged by both."""
-    if not os.environ.get("TEAM_VENV"):
-        pytest.skip("NOT CHECKED: TEAM_VENV names no environment made by `make setup`")
-    python, repository = Path(os.environ["TEAM_VENV"]) / "bin/python", bake(gcp_credentials="Key file")
+    repository = bake(gcp_credentials="Key file")
     edits = [*drawn(repository, int(os.environ.get("MISTAKES_SEED", "18")), EACH), *valid(repository)]
     with ThreadPoolExecutor(2) as pool:
         halves = list(pool.map(lambda half: checked(python, repository, half), (edits[::2], edits[1::2])))
