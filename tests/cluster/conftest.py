@@ -69,6 +69,15 @@ def own_cluster(cluster) -> Cluster:
     return cluster
 
 
+@pytest.fixture(scope="module")
+def fresh_kubeconfig() -> Iterator[Path]:
+    """A cluster of a test file's own: what it applies stays there, quotas and volumes among it."""
+    if "CLUSTER_CACHE" not in os.environ:
+        pytest.skip("NOT CHECKED: on a cluster with a node, its own controllers write what this test writes")
+    with server.running(Path(os.environ["CLUSTER_CACHE"])) as started:
+        yield started
+
+
 def documents(folder: Path) -> list[dict]:
     """Return the manifests in the files of a folder."""
     read = (yaml.safe_load_all(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.yml")))

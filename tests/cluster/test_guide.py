@@ -4,12 +4,9 @@ import os
 import re
 import subprocess
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from . import server
 
 BLOCK = r'^( *)```bash title="cluster"\n(.*?)^\1```\n(?:\1```text title="output"\n(.*?)^\1```)?'
 ANSWERS = ({"gcp_credentials": "Key file"}, {"ci_provider": "GitLab CI"}, {"example": "table"})
@@ -26,20 +23,11 @@ def blocks(repository: Path) -> list[tuple[str, str, str]]:
     ]
 
 
-@pytest.fixture
-def kubeconfig() -> Iterator[Path]:
-    """A cluster of its own: what the guide applies stays there, quotas and volumes among it."""
-    if "CLUSTER_CACHE" not in os.environ:
-        pytest.skip("NOT CHECKED: on a cluster with a node, its own controllers write what this test writes")
-    with server.running(Path(os.environ["CLUSTER_CACHE"])) as started:
-        yield started
-
-
-def test_the_guides_blocks_do_what_they_say(kubeconfig, bake):
+def test_the_guides_blocks_do_what_they_say(fresh_kubeconfig, bake):
     repository = bake()
     found = blocks(repository)
     assert found
-    environment = os.environ | {"KUBECONFIG": str(kubeconfig)}
+    environment = os.environ | {"KUBECONFIG": str(fresh_kubeconfig)}
     for page, commands, output in found:
         # What shows its output may exit with 1: `kubectl auth can-i` does, when it says no
         command = ["bash", "-u" if output else "-eu", "-o", "pipefail", "-c", commands]

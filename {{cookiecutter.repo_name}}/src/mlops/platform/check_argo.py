@@ -1,7 +1,6 @@
-"""The check of Argo's files: by Argo's own models with unknown fields forbidden, and by what they refer to.
+"""The check of Argo's files: by Argo's own models, with unknown fields forbidden, and by what they refer to.
 
-A model knows the fields, not whether the step or parameter that is named exists: Argo says that when the workflow is
-submitted, or after it has run for an hour.
+Argo itself says that a step or parameter does not exist when the workflow is submitted, or after an hour.
 """
 
 import re
@@ -16,7 +15,12 @@ from .check_kubernetes import Fault, documents, faults, findings, leaves, pod_fa
 
 ARGO = Path("aisg-context/argo")
 KINDS = {"Workflow": models.Workflow, "WorkflowTemplate": models.WorkflowTemplate}
-OF_THE_WORKFLOW = {f"workflow.{name}" for name in ("name", "namespace", "uid", "status", "failures")}
+# Variables that need no declaration, and expressions, which Argo evaluates
+ALWAYS_KNOWN = re.compile(
+    r"=.*|retries|lastRetry\..+|(pod|node)\.name|workflow\.((annotations|labels|creationTimestamp)\..+|creationTimestamp|duration"
+    r"|failures|mainEntrypoint|name|namespace|parameters|priority|scheduledTime|serviceAccountName|status|uid)"
+)
+RESULTS = ("outputs.result", "status", "id", "exitCode", "startedAt", "finishedAt")  # of a step, without declaration
 # The fields of an Argo template and of a workflow's spec that a pod has under the same name
 OF_A_POD = ("securityContext", "imagePullSecrets", "serviceAccountName", "automountServiceAccountToken")
 
@@ -32,34 +36,27 @@ def check_argo(root: Path, stages: click.Group) -> Iterator[str]:
     templates = {name: spec for _, name, spec in valid if "templates" in spec}
     for path, _, spec in valid:
         if "templates" in spec:
-            yield from findings(path, faults({"spec": spec}, "rules.yml#/WorkflowTemplate"))
             yield from findings(path, _reference_faults(spec))
             yield from findings(path, _pod_faults(root, spec, stages))
-        else:
-            yield from findings(path, _submission_faults(spec, templates))
+        elif spec["workflowTemplateRef"].get("name") in templates:
+            name = spec["workflowTemplateRef"]["name"]
+            messages = _mismatches(name, _parameters(spec, "arguments"), _parameters(templates[name], "arguments"))
+            yield from findings(path, (("spec.arguments.parameters", message) for message in messages))
 
 
 def _field_faults(document: dict) -> Iterator[Fault]:
     """Yield unknown fields, and values of another type."""
-    model = KINDS.get(document.get("kind", ""))
+    model = KINDS.get(str(document.get("kind")))
     if model is None or document.get("apiVersion") != "argoproj.io/v1alpha1":
         yield "kind", f"{document.get('apiVersion')} {document.get('kind')} is not one of Argo's"
         return
+    yield from faults(document, "rules.yml#/workflow")
     try:
         model.model_validate(document, extra="forbid")  # the models as shipped ignore unknown fields
     except pydantic.ValidationError as error:
         for problem in error.errors():
             message = "there is no such field" if problem["type"] == "extra_forbidden" else problem["msg"]
             yield ".".join(map(str, problem["loc"])), message
-
-
-def _submission_faults(spec: dict, templates: dict[str, dict]) -> Iterator[Fault]:
-    """Yield parameters that the workflow template does not have, and those that are given no value."""
-    name = (spec.get("workflowTemplateRef") or {}).get("name", "")
-    if name in templates:
-        given, taken = _parameters(spec, "arguments"), _parameters(templates[name], "arguments")
-        for message in _mismatches(name, given, taken):
-            yield "spec.arguments.parameters", message
 
 
 def _mismatches(called: str, given: dict[str, dict], taken: dict[str, dict]) -> Iterator[str]:
@@ -74,8 +71,6 @@ def _mismatches(called: str, given: dict[str, dict], taken: dict[str, dict]) -> 
 def _reference_faults(spec: dict) -> Iterator[Fault]:
     """Yield what a workflow template names and does not have: templates, parameters, outputs."""
     templates = {item.get("name"): item for item in spec["templates"]}
-    if len(templates) < len(spec["templates"]):
-        yield "spec.templates", "two have the same name"
     for field in ("entrypoint", *({"onExit"} & spec.keys())):
         if spec.get(field) not in templates:
             yield f"spec.{field}", _no_template(spec.get(field), templates)
@@ -86,7 +81,7 @@ def _reference_faults(spec: dict) -> Iterator[Fault]:
             yield f"spec.arguments.parameters.{name}", f"{item['value']} is not one of {', '.join(map(str, allowed))}"
     for number, template in enumerate(spec["templates"]):
         place = f"spec.templates.{number}"
-        known = OF_THE_WORKFLOW | {f"workflow.parameters.{name}" for name in parameters}
+        known = {f"workflow.parameters.{name}" for name in parameters}
         known |= {f"inputs.parameters.{name}" for name in _parameters(template, "inputs")}
         yield from _retry_faults(template, place)
         yield from _step_faults(template, place, templates, known)
@@ -100,25 +95,29 @@ def _retry_faults(template: dict, place: str) -> Iterator[Fault]:
     seconds = sum(int(number) * {"h": 3600, "m": 60}.get(unit, 1) for number, unit in parts)
     deadline = template.get("activeDeadlineSeconds", 0)
     if parts and seconds <= deadline:
-        rule = f"it must be longer than one try may take, {deadline} s (activeDeadlineSeconds)"
-        yield f"{place}.retryStrategy.backoff.maxDuration", f"{longest} leaves no time for a second try; {rule}"
+        rule = f"no time for a second try: one may take {deadline} s (activeDeadlineSeconds)"
+        yield f"{place}.retryStrategy.backoff.maxDuration", f"{longest} leaves {rule}"
 
 
 def _step_faults(template: dict, place: str, templates: dict[str, dict], known: set[str]) -> Iterator[Fault]:
     """Yield steps that call an unknown template, give it other parameters, or read what no earlier step made."""
+    names = [step.get("name") for group in template.get("steps") or [] for step in group]
     for number, group in enumerate(template.get("steps") or []):
         made = set()
         for step in group:
             field = f"{place}.steps.{number}.{step.get('name')}"
+            if names.count(step.get("name")) > 1:
+                yield field, "another step has the same name"
             called = templates.get(step.get("template"))
             if called is None:
                 yield field, _no_template(step.get("template"), templates)
                 continue
             for message in _mismatches(step["template"], _parameters(step, "arguments"), _parameters(called, "inputs")):
                 yield field, message
-            yield from _tag_faults(step, field, known)
+            items = {"item"} if {"withItems", "withParam", "withSequence"} & step.keys() else set()
+            yield from _tag_faults(step, field, known | items)
             results = [f"outputs.parameters.{name}" for name in _parameters(called, "outputs")]
-            made |= {f"steps.{step.get('name')}.{result}" for result in (*results, "outputs.result", "status", "id")}
+            made |= {f"steps.{step.get('name')}.{result}" for result in (*results, *RESULTS)}
         known = known | made
 
 
@@ -126,7 +125,7 @@ def _tag_faults(value, place: str, known: set[str]) -> Iterator[Fault]:
     """Yield each name in double braces that is not known there."""
     for field, text in leaves(value, place):
         for tag in re.findall(r"\{\{(.*?)\}\}", text) if isinstance(text, str) else ():
-            if tag.strip() not in known:
+            if tag.strip() not in known and not ALWAYS_KNOWN.fullmatch(tag.strip()):
                 yield field, f"{tag} in double braces is not known here"
 
 

@@ -11,42 +11,48 @@ from pathlib import Path
 
 import click
 import yaml
-from jsonschema import Draft202012Validator
-from kubernetes_validate import utils as kubernetes
+from jsonschema import Draft202012Validator, ValidationError, validators
+from kubernetes.utils import parse_quantity
+from kubernetes_validate import utils as shipped
 from referencing import Registry, Resource
 
 from .. import project
 
 CONTEXT, KUBERNETES = Path("aisg-context"), Path("aisg-context/k8s")
 SERVED = Path("aisg-context/seldon/base/deployment.yml")
-SELDON_LABEL = "seldon-deployment-id"  # which Seldon puts on the pods of a deployment
 # A field that names an object of the same namespace, and that object's kind
 NAMES = {
     r"(.*\.)?(secretName|secretKeyRef\.name|imagePullSecrets\.\d+(\.name)?)": "Secret",
     r"(.*\.)?serviceAccountName": "ServiceAccount",
     r"(.*\.)?(claimName|volumeClaim)": "PersistentVolumeClaim",
     r"(.*\.)?workflowTemplateRef\.name": "WorkflowTemplate",
+    r"metadata\.namespace": "Namespace",
 }
+OF_CHARTS = ("argo", "istio-system", "seldon-system")  # namespaces that Helm makes
 Pod = tuple[str, dict, set]  # namespace, labels, ports
 BASE = "https://kubernetes.io/api/"  # of the references between Kubernetes' schemas
-PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 Fault = tuple[str, str]  # the field, and what is wrong with it
 
 
 def check_manifests(root: Path, stages: click.Group) -> Iterator[str]:
     """Check each object under aisg-context/k8s by Kubernetes' schemas, its pods, and whether a service finds pods."""
-    files = list(documents(root, KUBERNETES))
-    served = yaml.safe_load((root / SERVED).read_text(encoding="utf-8"))
-    pods = [_pod(item, item["spec"]["template"]) for _, item in files if item["kind"] == "Deployment"]
-    pods.append(_pod(served, served["spec"]["predictors"][0]["componentSpecs"][0]))
-    pods[-1][1][SELDON_LABEL] = served["metadata"]["name"]
-    for path, item in files:
-        wrong = list(manifest_faults(item))
-        if not wrong and item["kind"] in ("Deployment", "Job"):
-            wrong = list(_template_faults(root, item["spec"], stages))
-        elif not wrong and item["kind"] == "Service":
-            wrong = list(_service_faults(item, pods))
+    valid = []
+    for path, item in documents(root, KUBERNETES):
+        kind = str(item.get("apiVersion")), str(item.get("kind"))
+        wrong = [("kind", f"Kubernetes has no {' '.join(kind)}")]
+        if kind in schemas()[1]:
+            wrong = [*faults(item, "rules.yml#/object"), *faults(item, schemas()[1][kind])]
         yield from findings(path, wrong)
+        valid += [] if wrong else [(path, item)]
+    served = yaml.safe_load((root / SERVED).read_text(encoding="utf-8"))
+    pods = [_pod(item, item["spec"]["template"]) for _, item in valid if item["kind"] == "Deployment"]
+    pods.append(_pod(served, served["spec"]["predictors"][0]["componentSpecs"][0]))
+    pods[-1][1]["seldon-deployment-id"] = served["metadata"]["name"]  # Seldon labels the pods of a deployment so
+    for path, item in valid:
+        if item["kind"] in ("Deployment", "Job"):
+            yield from findings(path, _template_faults(root, item["spec"], stages))
+        elif item["kind"] == "Service":
+            yield from findings(path, _service_faults(item, pods))
 
 
 def _pod(item: dict, template: dict) -> Pod:
@@ -77,15 +83,13 @@ def _service_faults(item: dict, pods: list[Pod]) -> Iterator[Fault]:
 
 
 def check_names(root: Path) -> Iterator[str]:
-    """Check that each secret, account, claim, role and workflow template that a file names is in that namespace.
-
-    Secrets are made by hand: pyproject.toml lists them, under [tool.cluster.secrets].
-    """
+    """Check that what a file names is in its namespace; pyproject.toml lists the secrets, which are made by hand."""
     files = list(documents(root, CONTEXT))
     usual = next(document["namespace"] for path, document in files if path.name == "polyaxon-config.yml")
     made = {("Secret", name, space) for space, names in project.cluster(root)["secrets"].items() for name in names}
     objects = [(item["kind"], item["metadata"]) for _, item in files if "metadata" in item]
     made |= {(kind, metadata.get("name"), metadata.get("namespace", usual)) for kind, metadata in objects}
+    made |= {("Namespace", name, usual) for name in OF_CHARTS}
     for path, document in files:
         for field, kind, name, namespace in _named(document, usual):
             known = (kind, name, namespace) in made or (kind, name) == ("ServiceAccount", "default")
@@ -100,7 +104,7 @@ def _named(document: dict, usual: str) -> Iterator[tuple[str, str, str, str]]:
     for field, value in leaves(document):
         for pattern, kind in NAMES.items():
             if re.fullmatch(pattern, field):
-                yield field, kind, str(value), namespace
+                yield field, kind, str(value), usual if kind == "Namespace" else namespace
     typed = [(f"subjects.{number}", item) for number, item in enumerate(document.get("subjects") or [])]
     for field, item in [("roleRef", document.get("roleRef") or {}), *typed]:
         if item.get("kind") in ("Role", "ServiceAccount"):
@@ -116,9 +120,18 @@ def findings(path: Path, faults: Iterable[Fault]) -> Iterator[str]:
 def documents(root: Path, folder: Path) -> Iterator[tuple[Path, dict]]:
     """Yield each YAML document under a folder of the repository, with its file."""
     for path in sorted((root / folder).rglob("*.yml")):
-        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
-            if document:
-                yield path.relative_to(root), document
+        with path.open(encoding="utf-8") as file:
+            yield from ((path.relative_to(root), document) for document in yaml.load_all(file, _Loader) if document)
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, as the API server does."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [str(key.value) for key, _ in node.value]
+        if len(set(keys)) < len(keys):
+            raise yaml.MarkedYAMLError(problem="a key is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def leaves(value, field: str = "") -> Iterator[tuple[str, object]]:
@@ -130,16 +143,29 @@ def leaves(value, field: str = "") -> Iterator[tuple[str, object]]:
         yield from leaves(inner, f"{field}.{key}".lstrip("."))
 
 
+def _repeated(validator, keys: list[str], items: object, schema: dict) -> Iterator[ValidationError]:
+    """Yield the items of a list that have the same keys as one before: the API server tells them apart by these."""
+    found: list[list] = []
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        values = [item.get(key) for key in keys] if isinstance(item, dict) else []
+        if values and values in found:
+            yield ValidationError(f"{' '.join(map(str, values))} is used twice", path=[number, keys[0]])
+        found.append(values)
+
+
+Validator = validators.extend(Draft202012Validator, {"x-kubernetes-list-map-keys": _repeated})
+
+
 @cache
 def schemas() -> tuple[Registry, dict[tuple[str, str], str]]:
     """Return all schemas, and the reference to the one of each apiVersion and kind of Kubernetes."""
     rules = yaml.safe_load(Path(__file__).with_name("rules.yml").read_text(encoding="utf-8"))
-    version = kubernetes.latest_version()
+    version = shipped.latest_version()
     file = f"kubernetes-json-schema/v{version}-local-strict/_definitions.json"
-    content = kubernetes.schema_contents(file, version)
+    content = shipped.schema_contents(file, version)
     known = content["$defs"]
-    for name, added in rules["kubernetes"].items():
-        known[name] = {**known[name], "allOf": [added]}
+    for name, schema in known.items():
+        schema["allOf"] = [{"patternProperties": rules["fields"]}, rules["kubernetes"].get(name, {})]
     kinds = {
         (f"{kind['group']}/{kind['version']}".lstrip("/"), kind["kind"]): f"_definitions.json#/$defs/{name}"
         for name, schema in known.items()
@@ -153,21 +179,11 @@ def schemas() -> tuple[Registry, dict[tuple[str, str], str]]:
 def faults(value, reference: str) -> Iterator[Fault]:
     """Yield where a value breaks the schema that a reference names, such as rules.yml#/labels."""
     registry, _ = schemas()
-    for error in Draft202012Validator({"$ref": BASE + reference}, registry=registry).iter_errors(value):
+    for error in Validator({"$ref": BASE + reference}, registry=registry).iter_errors(value):
         said = error.message
         if error.validator not in ("additionalProperties", "type"):
             said = error.schema.get("message", said).replace("{}", str(error.instance))
         yield ".".join(map(str, error.absolute_path)), said
-
-
-def manifest_faults(manifest: dict) -> Iterator[Fault]:
-    """Yield what Kubernetes would refuse in an object of its own."""
-    kind = (manifest.get("apiVersion"), manifest.get("kind"))
-    _, known = schemas()
-    if kind not in known:
-        yield "kind", f"Kubernetes has no {kind[0]} {kind[1]}"
-        return
-    yield from faults(manifest, known[kind])
 
 
 def pod_faults(root: Path, pod: dict, stages: click.Group) -> Iterator[Fault]:
@@ -183,11 +199,14 @@ def pod_faults(root: Path, pod: dict, stages: click.Group) -> Iterator[Fault]:
             if mount["name"] not in volumes:
                 yield f"{field}.volumeMounts.{place}", f"no volume is called {mount['name']}"
         known = ports(container)
-        for probe in PROBES:
-            for action in ("httpGet", "tcpSocket"):
-                port = ((container.get(probe) or {}).get(action) or {}).get("port")
-                if port is not None and port not in known and (known or isinstance(port, str)):
-                    yield f"{field}.{probe}.{action}.port", f"the container has no port {port}"
+        for place, port in leaves(container):
+            probed = re.fullmatch(r"\w+Probe\.(httpGet|tcpSocket)\.port", place)
+            if probed and port not in known and (known or isinstance(port, str)):
+                yield f"{field}.{place}", f"the container has no port {port}"
+        resources = {key: value or {} for key, value in (container.get("resources") or {}).items()}
+        for name in resources.get("requests", {}).keys() & resources.get("limits", {}).keys():
+            if parse_quantity(resources["requests"][name]) > parse_quantity(resources["limits"][name]):
+                yield f"{field}.resources.requests.{name}", "it is more than the limit"
         for message in _image(root, container.get("image", "")):
             yield f"{field}.image", message
         for message in _command(root, [*(container.get("command") or []), *(container.get("args") or [])], stages):

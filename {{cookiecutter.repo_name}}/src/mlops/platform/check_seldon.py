@@ -43,7 +43,6 @@ def _faults(root: Path, manifest: dict, stages: click.Group) -> Iterator[Fault]:
     shares = [one.get("traffic", 0) for _, one in predictors if not one.get("shadow")]
     if sum(shares) != 100 and (len(shares) > 1 or sum(shares)):  # one alone may leave it out
         yield "spec.predictors", f"the traffic of those that are not a shadow adds up to {sum(shares)}, not 100"
-    yield from _repeated_names(predictors)
     for place, predictor in predictors:
         for field, message in _predictor_faults(root, predictor, transport, stages):
             yield f"{place}.{field}", message
@@ -64,15 +63,17 @@ def _predictor_faults(root: Path, predictor: dict, transport: str, stages: click
 
 def _graph_faults(nodes: list[Placed], containers: list[Placed], transport: str) -> Iterator[Fault]:
     """Yield where nodes and containers do not have each other's names, and what a node says wrongly of the others."""
-    yield from _repeated_names(nodes)
-    yield from _repeated_names(containers)
     called, there = [node["name"] for _, node in nodes], [container["name"] for _, container in containers]
     for field, container in containers:
         if container["name"] not in called:
             yield f"{field}.name", f"the graph has no node {container['name']}: it gets no requests"
+        if there.count(container["name"]) > 1:
+            yield f"{field}.name", f"{container['name']} is used twice"
     for field, node in nodes:
         if "implementation" not in node and node["name"] not in there:
-            yield f"{field}.name", f"no container is called {node['name']}; there are {', '.join(there)}"
+            yield f"{field}.name", f"no container is called {node['name']}; there are {', '.join(map(str, there))}"
+        if called.count(node["name"]) > 1:
+            yield f"{field}.name", f"{node['name']} is used twice"
         count = len(node.get("children", []))
         for item in node.get("parameters", []):
             if item["name"] == "n_branches" and item["value"] != str(count):
@@ -109,10 +110,3 @@ def _numbered(field: str, items: list[dict]) -> list[Placed]:
 def _nodes(node: dict, field: str) -> list[Placed]:
     children = _numbered(f"{field}.children", node.get("children", []))
     return [(field, node), *(item for place, child in children for item in _nodes(child, place))]
-
-
-def _repeated_names(items: list[Placed]) -> Iterator[Fault]:
-    names = [item["name"] for _, item in items]
-    for number, (field, item) in enumerate(items):
-        if item["name"] in names[:number]:
-            yield f"{field}.name", f"{item['name']} is used twice"
