@@ -199,10 +199,10 @@ def pod_faults(root: Path, pod: dict, stages: click.Group) -> Iterator[Fault]:
             if mount["name"] not in volumes:
                 yield f"{field}.volumeMounts.{place}", f"no volume is called {mount['name']}"
         known = ports(container)
-        for place, port in leaves(container):
-            probed = re.fullmatch(r"\w+Probe\.(httpGet|tcpSocket)\.port", place)
+        for probe, port in leaves(container):
+            probed = re.fullmatch(r"\w+Probe\.(httpGet|tcpSocket)\.port", probe)
             if probed and port not in known and (known or isinstance(port, str)):
-                yield f"{field}.{place}", f"the container has no port {port}"
+                yield f"{field}.{probe}", f"the container has no port {port}"
         resources = {key: value or {} for key, value in (container.get("resources") or {}).items()}
         for name in resources.get("requests", {}).keys() & resources.get("limits", {}).keys():
             if parse_quantity(resources["requests"][name]) > parse_quantity(resources["limits"][name]):
