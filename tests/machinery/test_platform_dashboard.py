@@ -10,6 +10,7 @@ from pathlib import Path
 from browser import PATIENCE, shows, wait_for_curve
 from conftest import ROOT
 from mlops import processes, project, runs
+from mlops.platform.dashboard import is_being_trained
 
 PROGRAM = [sys.executable, "-m", "mlops.platform.dashboard"]
 PROJECT = project.name(ROOT)
@@ -45,6 +46,24 @@ def test_ctrl_c_while_it_starts_leaves_no_server(tmp_path, environment, start):
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=40) == 128 + signal.SIGINT
     assert server and not Path("/proc", server).exists()
+
+
+LOCKS = """
+import pathlib, signal, sys
+from mlops import tracking
+with tracking.exclusive_lock(pathlib.Path(sys.argv[1])):
+    print(flush=True)
+    signal.pause()
+"""
+
+
+def test_a_run_is_sent_when_nobody_trains_it_any_more_also_after_a_kill(tmp_path, environment):
+    command = [sys.executable, "-c", LOCKS, str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as trains:
+        trains.stdout.readline()
+        assert is_being_trained(tmp_path)
+        trains.kill()
+    assert not is_being_trained(tmp_path)
 
 
 def test_the_dashboard_shows_a_run_and_its_curve_and_later_the_next(browser, stage, apart, environment):

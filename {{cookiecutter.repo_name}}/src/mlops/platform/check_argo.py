@@ -95,8 +95,8 @@ def _retry_faults(template: dict, place: str) -> Iterator[Fault]:
     seconds = sum(int(number) * {"h": 3600, "m": 60}.get(unit, 1) for number, unit in parts)
     deadline = template.get("activeDeadlineSeconds", 0)
     if parts and seconds <= deadline:
-        rule = f"no time for a second try: one may take {deadline} s (activeDeadlineSeconds)"
-        yield f"{place}.retryStrategy.backoff.maxDuration", f"{longest} leaves {rule}"
+        message = f"{longest} leaves no time for a second try: one may take {deadline} s (activeDeadlineSeconds)"
+        yield f"{place}.retryStrategy.backoff.maxDuration", message
 
 
 def _step_faults(template: dict, place: str, templates: dict[str, dict], known: set[str]) -> Iterator[Fault]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import requests
 
-from .. import processes, project
+from .. import processes, project, tracking
 from ..errors import UserError
 from . import user_errors
 
@@ -25,7 +25,6 @@ OWNER, PROJECT = project.OWNER, project.name()
 OUTPUTS = project.outputs()
 STATE = OUTPUTS / "dashboard"
 LOG, PUSHED = STATE / "server.log", STATE / "pushed.json"
-ENDED = ("succeeded", "failed", "stopped")
 START_SECONDS = 90  # it makes its database first
 ENVIRONMENT = {
     "HOME": str(STATE / "home"),  # Polyaxon writes ~/.polyaxon: not into the user's own
@@ -87,17 +86,25 @@ def read_json(file: Path) -> dict | None:
 
 
 def push(client, pushed: dict[str, int]) -> list[str]:
-    """Send the server each run that has ended, or changed, since it was `pushed`; return their names."""
+    """Send the server each run that is new, or has changed, since it was `pushed`, and that nobody trains now."""
     names = []
     for record in sorted(OUTPUTS.glob("runs/*/run.plx.json"), key=lambda path: path.stat().st_mtime):
         run_uuid, changed = record.parent.name, record.stat().st_mtime_ns
-        content = read_json(record)
-        if pushed.get(run_uuid) == changed or content is None or content.get("status") not in ENDED:
+        if pushed.get(run_uuid) == changed or read_json(record) is None or is_being_trained(record.parent):
             continue
         names.append(send(client, record.parent))
         pushed[run_uuid] = changed
     PUSHED.write_text(json.dumps(pushed), encoding="utf-8")
     return names
+
+
+def is_being_trained(folder: Path) -> bool:
+    """Return whether a process trains this run now, which holds the lock of its folder until it ends or is killed."""
+    try:
+        with tracking.exclusive_lock(folder):
+            return False
+    except UserError:
+        return True
 
 
 def send(client, folder: Path) -> str:
